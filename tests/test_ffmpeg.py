@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from vidrestore.errors import FfmpegError, OutputError
+from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg, keep_time_base, media_url, version
+
+
+def fake_ffmpeg(folder: Path, body: str) -> str:
+    path = folder / "ffmpeg"
+    path.write_text(f"#!{sys.executable}\nimport os, sys, time\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_the_bundled_ffmpeg_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VIDRESTORE_FFMPEG", raising=False)
+    monkeypatch.setenv("PATH", "")
+    assert "imageio_ffmpeg" in find_ffmpeg()
+
+
+def test_explicit_wins_over_environment_wins_over_bundled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    explicit, environment = fake_ffmpeg(tmp_path / "a", ""), fake_ffmpeg(tmp_path / "b", "")
+    monkeypatch.setenv("VIDRESTORE_FFMPEG", environment)
+    assert find_ffmpeg() == environment
+    assert find_ffmpeg(explicit) == explicit
+
+
+def test_a_missing_ffmpeg_is_named() -> None:
+    with pytest.raises(FfmpegError, match="/nowhere/ffmpeg") as raised:
+        find_ffmpeg("/nowhere/ffmpeg")
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("banner", "expected", "option"),
+    [
+        ("ffmpeg version 9.0.2-static Copyright", (9, 0), "demux"),
+        ("ffmpeg version n6.1 Copyright", (6, 1), "demux"),
+        ("ffmpeg version 5.1.9-0+deb12u1 Copyright", (5, 1), "-1"),
+        ("ffmpeg version N-118193-g5f38c82536 Copyright", (99, 0), "demux"),
+    ],
+)
+def test_options_follow_the_version(
+    banner: str, expected: tuple[int, int], option: str, tmp_path: Path
+) -> None:
+    path = fake_ffmpeg(tmp_path, f"print({banner!r})")
+    assert version(path) == expected
+    assert keep_time_base(path) == {"enc_time_base:v": option}
+
+
+def test_another_program_is_not_taken_for_ffmpeg(tmp_path: Path) -> None:
+    with pytest.raises(FfmpegError, match="is not ffmpeg"):
+        version(fake_ffmpeg(tmp_path, "print('hello')"))
+
+
+def test_a_flood_of_messages_does_not_stall(tmp_path: Path) -> None:
+    flood = fake_ffmpeg(tmp_path, "sys.stderr.write('[warning] noise\\n' * 200_000)")
+    with FfmpegProcess([flood]) as process:
+        process.finish()
+        assert process.errors == []
+
+
+def test_a_failure_carries_ffmpegs_own_words(ffmpeg: str) -> None:
+    with FfmpegProcess([ffmpeg, "-i", "file:/nowhere.mp4"]) as process:
+        with pytest.raises(FfmpegError, match="No such file") as raised:
+            process.finish()
+        assert "\n" not in str(raised.value)
+
+
+def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
+    full = "sys.stderr.write('[out @ 0x1] [error] x: No space left on device\\n'); sys.exit(1)"
+    with FfmpegProcess([fake_ffmpeg(tmp_path, full)]) as process, pytest.raises(OutputError):
+        process.finish()
+
+
+def test_an_exception_kills_the_child(tmp_path: Path) -> None:
+    sleeper = fake_ffmpeg(tmp_path, "time.sleep(600)")
+    with pytest.raises(KeyboardInterrupt), FfmpegProcess([sleeper], stdin=True) as process:
+        raise KeyboardInterrupt
+    assert process.wait() != 0
+    assert threading.active_count() == 1
+
+
+def test_urls_are_taken_literally() -> None:
+    assert media_url(Path("/a/-i %d:x.mp4")) == "file:/a/-i %d:x.mp4"
+    assert media_url(Path("-y")).startswith("file:/")

@@ -1,0 +1,232 @@
+"""Frames of a video as native planes with the source's own timestamps."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from vidrestore.errors import InputError
+from vidrestore.ffmpeg import FfmpegProcess, keep_time_base
+
+if TYPE_CHECKING:
+    from vidrestore.probe import VideoInfo
+
+SEEK_MARGIN_S = 1
+"""Seeking aims this long before the first frame wanted; the rest is decoded and dropped."""
+
+SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+"""Containers whose index finds the keyframe before a time; elsewhere seeking is a guess."""
+
+
+_Decoded = tuple[int, tuple[np.ndarray, ...]]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        index: Position among the frames handed out, from 0.
+        pts: Presentation time in ticks of the source's time base.
+        planes: Y, U, V, or G, B, R, or Y alone; each (H, W), uint8 or little-endian uint16,
+            code values of the plane format's depth, in memory of its own.
+    """
+
+    index: int
+    pts: int
+    planes: tuple[np.ndarray, ...]
+
+
+class Decoder:
+    """Iterator over the frames of a video, decoded by ffmpeg at the pace of the reader.
+
+    Args:
+        info: The probed input.
+        ffmpeg: Path of the ffmpeg executable.
+        start: First frame wanted: its index, or its time in seconds after the video's first
+            frame. None is the beginning.
+        end: First frame no longer wanted, given likewise. None is the end.
+
+    Attributes:
+        warnings: What went wrong without being fatal; complete once the iteration is over.
+    """
+
+    def __init__(
+        self,
+        info: VideoInfo,
+        *,
+        ffmpeg: str,
+        start: int | Fraction | None = None,
+        end: int | Fraction | None = None,
+    ) -> None:
+        self.warnings: list[str] = ["the alpha channel is dropped"] if info.alpha else []
+        self._info = info
+        self._ffmpeg = ffmpeg
+        self._start = start
+        self._end = end
+        self._process: FfmpegProcess | None = None
+        self._frames = self._select()
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Return the iterator itself."""
+        return self
+
+    def __next__(self) -> Frame:
+        """Return the next frame.
+
+        Raises:
+            InputError: If no frame of the input can be decoded.
+        """
+        return next(self._frames)
+
+    def close(self) -> None:
+        """Stop decoding and end ffmpeg; harmless when called again."""
+        self._frames.close()
+        if self._process is not None:
+            self._process.kill()
+
+    def __enter__(self) -> Self:
+        """Return the decoder itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the decoder."""
+        self.close()
+
+    def _select(self) -> Generator[Frame, None, None]:
+        """Yield the frames inside the interval, numbered from 0."""
+        index = 0
+        with closing(self._decode_from_start()) as decoded:
+            for position, (pts, planes) in enumerate(decoded):
+                if self._before(self._start, position, pts):
+                    continue
+                if self._end is not None and not self._before(self._end, position, pts):
+                    return
+                yield Frame(index, pts, planes)
+                index += 1
+
+    def _before(self, limit: int | Fraction | None, position: int, pts: int) -> bool:
+        if limit is None:
+            return False
+        if isinstance(limit, int):
+            return position < limit
+        return (pts - self._info.start_pts) * self._info.time_base < limit
+
+    def _decode_from_start(self) -> Generator[_Decoded, None, None]:
+        """Decode from a keyframe before the start if seeking finds one, else from the top."""
+        seekable = self._info.format_name in SEEKABLE and not isinstance(self._end, int)
+        if seekable and isinstance(self._start, Fraction) and self._start > SEEK_MARGIN_S:
+            frames = self._decode(seek_s=self._start - SEEK_MARGIN_S)
+            first = next(frames, None)
+            if first is not None and self._before(self._start, 0, first[0]):
+                yield first
+                yield from frames
+                return
+            frames.close()
+        yield from self._decode(seek_s=None)
+
+    def _decode(self, seek_s: Fraction | None) -> Generator[_Decoded, None, None]:
+        import av
+
+        info = self._info
+        count = repaired = 0
+        last_pts = None
+        with FfmpegProcess(self._command(seek_s), stdout=True) as process:
+            self._process = process
+            try:
+                with av.open(
+                    process.stdout,
+                    "r",
+                    format="nut",
+                    options={"probesize": "32", "analyzeduration": "0"},
+                    buffer_size=1 << 20,
+                ) as nut:
+                    for packet in nut.demux():
+                        if not packet.size or packet.pts is None:
+                            continue
+                        pts = round(packet.pts * packet.time_base / info.time_base)
+                        if last_pts is not None and pts <= last_pts:
+                            pts = last_pts + 1
+                            repaired += 1
+                        yield pts, _split(packet, info)
+                        count += 1
+                        last_pts = pts
+            except (av.error.EOFError, av.error.InvalidDataError):
+                pass  # ffmpeg ended early; what it said is judged below
+            status = process.wait()
+            if repaired:
+                self.warnings.append(f"{repaired} frames had timestamps out of order")
+            self._judge(count, status, process.errors, whole=seek_s is None)
+
+    def _command(self, seek_s: Fraction | None) -> list[str]:
+        import ffmpeg
+
+        info = self._info
+        url, options = info.source
+        asked: dict[str, Any] = {**options, "noautorotate": None, "copyts": None}
+        if info.image_pattern is not None:
+            asked["f"] = "image2"
+        if seek_s is not None:
+            asked["ss"] = f"{float(seek_s):.6f}"
+            asked["noaccurate_seek"] = None
+        video = ffmpeg.input(url, **asked)[str(info.stream_index)]
+        argv: list[str] = ffmpeg.output(
+            video,
+            "pipe:1",
+            **{"f": "nut", "c:v": "rawvideo", "pix_fmt": info.plane_format},
+            **{"fps_mode": "passthrough", "avoid_negative_ts": "disabled"},
+            **keep_time_base(self._ffmpeg),
+        ).compile(cmd=self._ffmpeg)
+        return argv
+
+    def _judge(self, count: int, status: int, errors: list[str], *, whole: bool) -> None:
+        """Turn the end of ffmpeg into an error or into warnings."""
+        info = self._info
+        reason = f": {errors[0]}" if errors else ""
+        if count == 0 and whole:
+            raise InputError(
+                f"{info.path}: no frame could be decoded{reason}",
+                hint="the file is damaged; copy or download it again",
+            )
+        damaged = bool(status or errors)
+        expected = info.frames
+        if whole and expected is not None and _falls_short(count, info, damaged):
+            self.warnings.append(f"only {count} of {expected} frames could be decoded{reason}")
+        elif damaged:
+            self.warnings.append(f"ffmpeg reported damage while decoding{reason}")
+
+
+def _falls_short(count: int, info: VideoInfo, damaged: bool) -> bool:
+    """Whether frames are missing; a healthy file's estimate may be off by a little."""
+    expected = info.frames or 0
+    if damaged:
+        return count < expected
+    # Without the video's own duration the estimate rests on the longest stream's.
+    return info.duration_pts is not None and count < expected - max(1, expected // 50)
+
+
+def _split(packet: Any, info: VideoInfo) -> tuple[np.ndarray, ...]:
+    """Cut a raw packet into planes.
+
+    Returns:
+        The planes, (H, W) each, uint8 or uint16, all in one copy of the packet's memory.
+    """
+    dtype = np.dtype(np.uint8 if info.bit_depth == 8 else "<u2")
+    samples = np.frombuffer(packet, dtype).copy()
+    planes = []
+    offset = 0
+    for height, width in info.plane_shapes:
+        planes.append(samples[offset : offset + height * width].reshape(height, width))
+        offset += height * width
+    return tuple(planes)

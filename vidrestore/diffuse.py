@@ -1,0 +1,198 @@
+"""The restoring stage: weights on a device, in the fastest dtype, over windows of any size."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+# Windows are large and short-lived. Huge pages spare a page fault per 4 KB of each of them, which
+# is a third of the time on a CPU. Read by torch at its first allocation.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from vidrestore import weights
+from vidrestore.bridge import sample
+from vidrestore.declip import correction
+from vidrestore.errors import DeviceError
+from vidrestore.estimate import noise_is_clipped, noise_sigma
+from vidrestore.model import LEVELS, MULTIPLE_PX
+from vidrestore.precision import choose_body_dtype
+from vidrestore.stitch import Stitcher, ramp
+from vidrestore.windows import WindowPlan, cut, spans
+
+TILE_PX = 640
+TILE_OVERLAP_PX = 64
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What is wrong with a clip; see `model.LEVELS`.
+
+    Attributes:
+        sigma: Noise level in 8-bit units.
+        clipped: The noise was cut off at black and white, as in every file of 8 bits.
+    """
+
+    sigma: float
+    clipped: bool
+
+    def tensor(self, frames: int, device: torch.device) -> Tensor:
+        """(1, frames, 4) float32, as the network takes it."""
+        values = {"noise": self.sigma / 255}
+        row = torch.tensor([values.get(name, 0.0) for name in LEVELS], device=device)
+        return row.expand(1, frames, -1)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device for "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        DeviceError: If it is not there.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(device for device, there in available.items() if there))
+    if not available.get(name, False):
+        have = ", ".join(device for device, there in available.items() if there)
+        raise DeviceError(
+            f"device {name} is not available", hint=f"--device auto, or one of {have}"
+        )
+    return torch.device(name)
+
+
+class Restorer:
+    """The network of one task, ready to run.
+
+    Args:
+        task: Such as "denoise".
+        weights_path: File or folder of weights; None for those of the package.
+        device: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        WeightsError: If the weights are missing or corrupt.
+        DeviceError: If the device is unavailable.
+    """
+
+    def __init__(
+        self, task: str = "denoise", weights_path: Path | None = None, device: str = "auto"
+    ) -> None:
+        self.device = pick_device(device)
+        self.weights = weights.load(weights.find(task, weights_path))
+        self.net = self.weights.net.on(self.device)
+        self.net.body_dtype = choose_body_dtype(self.net, self.device)
+
+    @property
+    def dtype(self) -> str:
+        """Name of the body's number format, such as "bfloat16"."""
+        return str(self.net.body_dtype).removeprefix("torch.")
+
+    def residual(self, window: Tensor, levels: Levels, steps: int) -> Tensor:
+        """What to add to a degraded window to restore it.
+
+        Args:
+            window: (T, 3, H, W) float32 RGB, nominal [0, 1], not clamped, any size.
+            levels: What is wrong with it.
+            steps: Reverse steps K; 1 gives the best PSNR.
+
+        Returns:
+            (T, 3, H, W) float32 on the restorer's device.
+
+        Raises:
+            DeviceError: If the device runs out of memory.
+        """
+        frames, _, height, width = window.shape
+        padding = (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
+        level_tensor = levels.tensor(frames, self.device)
+
+        def denoise(x_t: Tensor, t: float) -> Tensor:
+            return self._tiled(x_t, t * level_tensor)
+
+        try:
+            degraded = window.to(self.device)[None]
+            if any(padding):
+                degraded = F.pad(degraded, (*padding, 0, 0), mode="replicate")
+            with torch.no_grad():  # the residual is changed in place later
+                restored = sample(denoise, degraded, steps)[0, :, :, :height, :width]
+                if levels.clipped:
+                    for frame, change in zip(degraded[0], restored, strict=True):
+                        average = frame[:, :height, :width] + change
+                        change += correction(average, levels.sigma / 255)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise DeviceError(
+                f"{self.device} ran out of memory on {frames} frames of {width}x{height}",
+                hint="close other programs" if self.device.type == "cpu" else "--device cpu",
+            ) from error
+        return restored
+
+    def _tiled(self, x_t: Tensor, levels: Tensor) -> Tensor:
+        rows = spans(x_t.shape[3], TILE_PX, TILE_OVERLAP_PX, MULTIPLE_PX)
+        columns = spans(x_t.shape[4], TILE_PX, TILE_OVERLAP_PX, MULTIPLE_PX)
+        if len(rows) == len(columns) == 1:
+            return self.net.residual(x_t, levels)
+        total = torch.zeros_like(x_t)
+        row_weights = _span_weights(rows)
+        column_weights = _span_weights(columns)
+        for (top, bottom), down in zip(rows, row_weights, strict=True):
+            for (left, right), across in zip(columns, column_weights, strict=True):
+                tile = x_t[..., top:bottom, left:right].contiguous()
+                weight = (down[:, None] * across[None, :]).to(self.device)
+                total[..., top:bottom, left:right] += weight * self.net.residual(tile, levels)
+        return total
+
+    def restore_clip(
+        self,
+        clip: NDArray[np.float32],
+        sigma: float | None = None,
+        steps: int = 1,
+        plan: WindowPlan | None = None,
+    ) -> NDArray[np.float32]:
+        """Restore a clip that is in memory.
+
+        Args:
+            clip: (T, H, W, 3) float32 RGB, nominal [0, 1], not clamped.
+            sigma: Noise level in 8-bit units; None to estimate it.
+            steps: Reverse steps K.
+            plan: How the clip is cut into windows; None for the default.
+
+        Returns:
+            The restored clip, (T, H, W, 3) float32, not clamped.
+        """
+        if sigma is None:
+            sigma = noise_sigma(clip)
+        levels = Levels(sigma, clipped=noise_is_clipped(clip, sigma))
+        frames = torch.from_numpy(np.ascontiguousarray(clip)).permute(0, 3, 1, 2)
+        restored = torch.empty_like(frames)
+        stitcher = Stitcher()
+        for window in cut(range(len(frames)), plan or WindowPlan()):
+            batch = frames[window.start : window.stop]
+            for index, residual in stitcher.add(window, self.residual(batch, levels, steps)):
+                restored[index] = frames[index] + residual.cpu()
+        return restored.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Only CUDA has a class for it; a CPU and MPS say it in words."""
+    words = ("can't allocate memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
+
+
+def _span_weights(covering: list[tuple[int, int]]) -> list[Tensor]:
+    """Blending weights of overlapping spans: they sum to 1 at every position."""
+    weights_of = []
+    for i, (start, stop) in enumerate(covering):
+        lead = covering[i - 1][1] - start if i else 0
+        tail = stop - covering[i + 1][0] if i + 1 < len(covering) else 0
+        weights_of.append(ramp(stop - start, lead, tail))
+    return weights_of

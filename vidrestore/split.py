@@ -1,0 +1,54 @@
+"""The before/after video: the input on the left, the result on the right of a thin line."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from vidrestore.codecs import EncodeSettings
+from vidrestore.compare import RgbReader
+from vidrestore.decode import Frame
+from vidrestore.encode import SegmentEncoder
+from vidrestore.mux import mux, publish
+
+LINE_PX = 2
+
+
+def write_split(before: RgbReader, after: RgbReader, target: Path, overwrite: bool) -> None:
+    """Write the split video, with the sound and the timing of the result.
+
+    Args:
+        before: The input, cut to the frames that were restored.
+        after: The finished result.
+        target: File to write; appears whole or not at all.
+        overwrite: Replace an existing file.
+
+    Raises:
+        OutputError: If the target cannot be written.
+        FfmpegError: If ffmpeg failed.
+    """
+    pts = []
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        path = Path(folder) / "split.nut"
+        with SegmentEncoder(after.info, EncodeSettings(), path, ffmpeg=after.ffmpeg) as encoder:
+            for old, new in zip(before.frames(), after.frames(), strict=False):
+                encoder.write(_split(before, old, after, new))
+                pts.append(new.pts)
+            segment = encoder.close()
+        muxed = mux(after.info, [segment], pts, Path(folder) / target.name, ffmpeg=after.ffmpeg)
+        publish(muxed.path, target, overwrite=overwrite)
+
+
+def _split(before: RgbReader, old: Frame, after: RgbReader, new: Frame) -> Frame:
+    """The result's frame, moved to the input on its left half and to white on the line."""
+    result = torch.from_numpy(after.rgb(new))
+    change = torch.zeros_like(result)
+    middle = result.shape[1] // 2
+    left, line = slice(0, middle), slice(middle - LINE_PX // 2, middle + LINE_PX // 2)
+    change[:, left] = torch.from_numpy(before.rgb(old))[:, left] - result[:, left]
+    change[:, line] = 1 - result[:, line]
+    planes = [torch.from_numpy(plane)[None] for plane in new.planes]
+    split = after.converter.add_residual(planes, change.permute(2, 0, 1)[None])
+    return Frame(new.index, new.pts, tuple(plane[0].numpy() for plane in split))
