@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Clips
-from vidrestore.cli import default_output, main
+from vidrestore.arguments import default_output, parse_time
+from vidrestore.cli import main
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -159,6 +161,17 @@ def test_benchmark_json_has_the_promised_rows(
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command, "--help") == 0
     assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("120", 120), ("4.5", Fraction(9, 2)), ("4s", 4), ("00:01:02.5", Fraction(125, 2)),
+     ("1:30", 90), ("1:00:00", 3600), (None, None)],
+)  # fmt: skip
+def test_times_are_frames_seconds_or_timecodes(text: str, value: object) -> None:
+    parsed = parse_time(text, "--start")
+    assert parsed == value
+    assert isinstance(parsed, int) == (text == "120")
 
 
 def test_default_output_names() -> None:

@@ -5,11 +5,9 @@ Heavy libraries are imported inside the commands, so that `--help` is instant.
 
 from __future__ import annotations
 
-import re
 import signal
 import sys
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -17,14 +15,21 @@ import typer
 from rich.console import Console
 
 import vidrestore
+from vidrestore.arguments import (
+    TASKS,
+    default_output,
+    parse_channels,
+    parse_framerate,
+    parse_sigma,
+    parse_tasks,
+    parse_time,
+)
 from vidrestore.errors import ExitCode, UsageError, VidrestoreError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from vidrestore.segments import Progress
-
-TASKS = ("auto", "denoise", "deblur", "interpolate")
 
 app = typer.Typer(
     name="vidrestore",
@@ -132,17 +137,17 @@ def restore(
     from vidrestore.report import restore_document, restore_table, to_json
 
     settings = RestoreSettings(
-        tasks=_tasks(task),
-        sigma=_sigma(sigma),
+        tasks=parse_tasks(task),
+        sigma=parse_sigma(sigma),
         strength=strength,
         steps=steps,
         seed=seed,
         device=device,
         weights=weights,
         encode=EncodeSettings(codec=codec, crf=crf, preset=preset),
-        start=_time(start, "--start"),
-        end=_time(end, "--end"),
-        framerate=_framerate(framerate),
+        start=parse_time(start, "--start"),
+        end=parse_time(end, "--end"),
+        framerate=parse_framerate(framerate),
         overwrite=overwrite,
         ffmpeg=ffmpeg,
         reference=reference,
@@ -179,7 +184,7 @@ def compare_command(
     from vidrestore.ffmpeg import find_ffmpeg
     from vidrestore.report import compare_document, compare_table, comparison_warnings, to_json
 
-    executable, rate = find_ffmpeg(ffmpeg), _framerate(framerate)
+    executable, rate = find_ffmpeg(ffmpeg), parse_framerate(framerate)
     comparison = compare(
         RgbReader(reference, executable, framerate=rate),
         RgbReader(test, executable, framerate=rate),
@@ -201,7 +206,7 @@ def probe(
     from vidrestore.probe import probe as look
     from vidrestore.report import probe_document, probe_table, to_json
 
-    info = look(source, _framerate(framerate))
+    info = look(source, parse_framerate(framerate))
     if as_json:
         _print_json(to_json(probe_document(info)))
     else:
@@ -252,7 +257,7 @@ def train(
         seed=seed,
         data_note=data_note,
         device=str(pick_device(device)),
-        spec=ModelSpec(channels=_channels(channels)),
+        spec=ModelSpec(channels=parse_channels(channels)),
     )
 
     def show(line: TrainReport) -> None:
@@ -310,74 +315,6 @@ def benchmark(
         _print_json(to_json(benchmark_document(result)))
     else:
         _print_table(benchmark_table(result))
-
-
-def default_output(source: Path) -> Path:
-    """INPUT.restored.EXT; an extension that cannot be written becomes .mkv, a folder .mp4."""
-    writable = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
-    if source.is_dir():
-        return source.with_name(f"{source.resolve().name}.restored.mp4")
-    suffix = source.suffix if source.suffix.lower() in writable else ".mkv"
-    return source.with_name(f"{source.stem}.restored{suffix}")
-
-
-def _tasks(names: list[str] | None) -> tuple[str, ...]:
-    tasks = tuple(names or ["auto"])
-    for name in tasks:
-        if name not in TASKS:
-            raise UsageError(f"unknown task {name}", hint=f"use one of {', '.join(TASKS)}")
-    return tasks
-
-
-def _sigma(text: str) -> float | None:
-    if text == "auto":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(
-            f"--sigma {text} is not a number", hint="use auto, or a level in 8-bit units such as 25"
-        ) from None
-
-
-def _time(text: str | None, option: str) -> int | Fraction | None:
-    """Frames (120), seconds (4.5 or 4s) or a timecode (00:01:02.5)."""
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit():
-        return int(text)
-    timecode = re.fullmatch(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)", text, re.ASCII)
-    if timecode:
-        hours, minutes, seconds = timecode.groups()
-        return int(hours or 0) * 3600 + int(minutes) * 60 + Fraction(seconds)
-    seconds_only = re.fullmatch(r"(\d+\.?\d*|\.\d+)s?", text, re.ASCII)
-    if seconds_only:
-        return Fraction(seconds_only[1])
-    raise UsageError(
-        f"{option} {text} is no time", hint="use frames (120), seconds (4.5s) or 00:01:02.500"
-    )
-
-
-def _framerate(text: str | None) -> Fraction | None:
-    if text is None:
-        return None
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise UsageError(f"--framerate {text} is no frame rate", hint="use 25 or 24000/1001")
-    return rate
-
-
-def _channels(text: str) -> tuple[int, int, int]:
-    parts = text.split(",")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) % 8 == 0 for part in parts):
-        raise UsageError(
-            f"--channels {text} is not understood", hint="three multiples of 8, such as 64,96,128"
-        )
-    half, quarter, eighth = (int(part) for part in parts)
-    return half, quarter, eighth
 
 
 class _Bar:

@@ -237,8 +237,10 @@ def _run(
         publish(muxed.path, output, overwrite=settings.overwrite)
     finally:
         journal.remove()
-    warnings = (*decoder.warnings, *muxed.warnings)
-    return _Finished(len(writer.pts), restorer.model_s, restorer.steady_fps, warnings)
+    warnings = [*decoder.warnings, *muxed.warnings]
+    if info.interlaced:
+        warnings.append("interlaced video was restored as if progressive: deinterlace it first")
+    return _Finished(len(writer.pts), restorer.model_s, restorer.steady_fps, tuple(warnings))
 
 
 def _settings_that_matter(
