@@ -28,6 +28,7 @@ from vidrestore.precision import choose_body_dtype
 
 VALIDATION_SIGMAS = (10, 20, 30, 50)
 ERROR_FLOOR = 1e-3
+RATE_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -156,12 +157,13 @@ def _run(
     losses: list[float] = []
     while not _finished(state, settings):
         elapsed_s = time.monotonic() - start_s
-        if state.decay_start is None and _stable_over(state, settings, elapsed_s):
+        steps = state.step - start_step
+        if state.decay_start is None and _stable_over(state, settings, elapsed_s, steps):
             if settings.decay_fraction == 0:
                 break
             _save(state, settings.out / "stable.pt")
             state.decay_start = state.step
-            rate = max(state.step - start_step, 1) / max(elapsed_s, 1e-6)
+            rate = steps / max(elapsed_s, 1e-6)
             state.decay_steps = (
                 settings.max_steps - state.step
                 if settings.max_steps is not None
@@ -189,11 +191,15 @@ def _finished(state: _State, settings: TrainSettings) -> bool:
     return settings.max_steps is not None and state.step >= settings.max_steps
 
 
-def _stable_over(state: _State, settings: TrainSettings, elapsed_s: float) -> bool:
+def _stable_over(
+    state: _State, settings: TrainSettings, elapsed_s: float, steps_this_sitting: int
+) -> bool:
     if settings.max_steps is not None:
         decay_steps = math.ceil(settings.decay_fraction * settings.max_steps)
         if state.step >= settings.max_steps - decay_steps:
             return True
+    if steps_this_sitting < RATE_STEPS:  # how long a step takes is not known yet
+        return False
     return elapsed_s >= (1 - settings.decay_fraction) * settings.max_minutes * 60
 
 
