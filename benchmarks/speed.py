@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -278,13 +277,16 @@ def timed_restore(clip: Path, options: Options) -> Timeline:
         lambda progress: marks.append((time.monotonic(), progress.done)),
     )
     finished_s = start_s + result.wall_s
-    if len(marks) < 3:
-        raise SystemExit("the clip is too short: three windows are needed for a steady state")
-    (first_s, first), (last_s, last) = marks[0], marks[-1]
-    steady_fps = (last - first) / (last_s - first_s)
-    typical_window_s = median(after[0] - before[0] for before, after in pairwise(marks))
+    if result.steady_fps is None:
+        raise SystemExit("the clip is too short: two windows are needed for a steady state")
+    plan = settings.plan
+    first_frames = plan.window_frames - plan.overlap_frames  # what the first window gives
+    first_s, _ = marks[0]
+    window_s = first_frames / result.steady_fps
     return Timeline(
-        first_s - start_s - typical_window_s, steady_fps, (last - first) / (finished_s - first_s)
+        first_s - start_s - window_s,
+        result.steady_fps,
+        (result.frames - first_frames) / (finished_s - first_s),
     )
 
 
