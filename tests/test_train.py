@@ -236,6 +236,20 @@ def test_a_decayed_run_releases_its_averaged_weights_with_their_recipe(
     assert json.loads(released.card["recipe"])["batch"] == 2
 
 
+def test_a_run_can_start_from_weights(settings: TrainSettings, tmp_path: Path) -> None:
+    first = train(settings)
+    assert first is not None
+    standing = replace(
+        settings, init=first, out=tmp_path / "on", learning_rate=0.0, max_steps=2, spec=ModelSpec()
+    )
+    second = train(standing)
+    assert second is not None
+    before, after = weights.load(first).net, weights.load(second).net
+    assert after.spec == before.spec == SPEC
+    for name, tensor in after.state_dict().items():
+        assert torch.equal(tensor, before.state_dict()[name])
+
+
 def test_without_a_decay_only_the_stable_checkpoint_is_extended(settings: TrainSettings) -> None:
     assert train(replace(settings, decay_fraction=0, max_steps=4)) is None
     assert not list(settings.out.glob("*.safetensors"))

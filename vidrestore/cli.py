@@ -218,6 +218,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, learning curve and weights.")],
     videos: Annotated[Path | None, typer.Option(help="Folder of clean clips.")] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of clean photos.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights to start from.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     max_minutes: Annotated[float, typer.Option(help="Bound on this sitting.")] = 60.0,
     max_steps: Annotated[int | None, typer.Option(help="Bound on the number of steps.")] = None,
@@ -246,6 +249,7 @@ def train(
         videos=videos,
         photos=photos,
         out=out,
+        init=init,
         resume=resume,
         max_minutes=max_minutes,
         max_steps=max_steps,

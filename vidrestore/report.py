@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 import vidrestore
@@ -251,10 +252,11 @@ def benchmark_document(result: Benchmark) -> Document:
 
 def benchmark_table(result: Benchmark) -> Table:
     """What `benchmark` shows: a row per clip and method, then the means over the clips."""
-    table = Table(title=f"{result.degradation}, seed {result.seed}", title_justify="left")
+    title = f"{result.degradation}, seed {result.seed}; PSNR in dB"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for column in ("clip", "method"):
-        table.add_column(column)
-    for column in ("PSNR RGB", "SSIM", "PSNR luma", "s/frame", "input PSNR"):
+        table.add_column(column, no_wrap=True)
+    for column in ("PSNR", "SSIM", "luma PSNR", "s/frame", "input PSNR"):
         table.add_column(column, justify="right")
     for row in result.rows:
         table.add_row(row.clip, row.method, *_benchmark_figures(row))

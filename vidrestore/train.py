@@ -28,7 +28,7 @@ from vidrestore.precision import choose_body_dtype
 
 VALIDATION_SIGMAS = (10, 20, 30, 50)
 ERROR_FLOOR = 1e-3
-RATE_STEPS = 20
+RATE_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class TrainSettings:
         videos: Folder of clips (or of .npy files, (N, H, W, 3) uint8), or None.
         photos: Folder of pictures, or None.
         out: Folder for checkpoints, the learning curve and the weights.
+        init: Weights to start from; None for nothing. Their network replaces `spec`.
         resume: Go on from the checkpoint in `out`.
         max_minutes: Wall-clock bound of this sitting, decay included.
         max_steps: Bound on the step count, decay included; None for no bound.
@@ -61,6 +62,7 @@ class TrainSettings:
     videos: Path | None
     photos: Path | None
     out: Path
+    init: Path | None = None
     resume: bool = False
     max_minutes: float = 60.0
     max_steps: int | None = None
@@ -278,7 +280,10 @@ def _validate(net: RestorationNet, batches: Batches) -> dict[int, float]:
 
 def _initial_state(settings: TrainSettings, device: torch.device) -> _State:
     torch.manual_seed(settings.seed)
-    net = RestorationNet(settings.spec).on(device)
+    if settings.init is None:
+        net = RestorationNet(settings.spec).on(device)
+    else:
+        net = weights.load(settings.init).net.on(device).train().requires_grad_()
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
     )
