@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,8 @@ from vidrestore.windows import WindowPlan, cut, spans
 
 TILE_PX = 640
 TILE_OVERLAP_PX = 64
+M_MMAP_THRESHOLD = -3  # of malloc.h
+LARGE_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Restorer:
     def __init__(
         self, task: str = "denoise", weights_path: Path | None = None, device: str = "auto"
     ) -> None:
+        _give_back_freed_memory()
         self.device = pick_device(device)
         self.weights = weights.load(weights.find(task, weights_path))
         self.net = self.weights.net.on(self.device)
@@ -180,6 +185,17 @@ class Restorer:
             for index, residual in stitcher.add(window, self.residual(batch, levels, steps)):
                 restored[index] = frames[index] + residual.cpu()
         return restored.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _give_back_freed_memory() -> None:
+    """Keep large blocks out of glibc's heap, whose fragments would grow with the clip's length.
+
+    By default glibc raises the size from which a block is mapped on its own to 32 MB as it goes.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # musl has none, and does not need it
+            libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
