@@ -261,7 +261,7 @@ class Timeline:
 
 
 def timed_restore(clip: Path, options: Options) -> Timeline:
-    marks: list[tuple[float, int]] = []
+    restored_s: list[float] = []
     settings = RestoreSettings(
         device="cpu",
         weights=options.weights,
@@ -274,14 +274,14 @@ def timed_restore(clip: Path, options: Options) -> Timeline:
         clip,
         clip.with_name("restored.mp4"),
         settings,
-        lambda progress: marks.append((time.monotonic(), progress.done)),
+        lambda _: restored_s.append(time.monotonic()),
     )
     finished_s = start_s + result.wall_s
     if result.steady_fps is None:
         raise SystemExit("the clip is too short: two windows are needed for a steady state")
     plan = settings.plan
     first_frames = plan.window_frames - plan.overlap_frames  # what the first window gives
-    first_s, _ = marks[0]
+    first_s = restored_s[0]
     window_s = first_frames / result.steady_fps
     return Timeline(
         first_s - start_s - window_s,

@@ -10,6 +10,7 @@ heteroskedastic modeling and practical denoising", Signal Processing 89 (2009).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -69,6 +70,7 @@ def correction(restored: Tensor, sigma: float) -> Tensor:
     return torch.lerp(near, far, position.sub_(index))
 
 
+@lru_cache(maxsize=8)
 def _table(sigma: float) -> Tensor:
     """Corrections over `TABLE_RANGE`: posterior mean under a flat prior, minus the average."""
     candidate = torch.linspace(0, 1, CANDIDATES, dtype=torch.float64)
