@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidrestore.benchmark import load_clip
 from vidrestore.bridge import interpolate
+from vidrestore.clips import load_clips
 from vidrestore.degrade import GaussianNoise
 from vidrestore.diffuse import Levels, Restorer
 from vidrestore.ffmpeg import find_ffmpeg
@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     restorer = Restorer("denoise", options.weights, options.device)
-    clips = [load_clip(path, options.frames, find_ffmpeg()) for path in options.clips]
+    ffmpeg = find_ffmpeg()
+    clips = [clip for path in options.clips for _, clip in load_clips(path, options.frames, ffmpeg)]
     for sigma in options.sigma:
         for steps in options.steps:
             dial(restorer, clips, sigma, steps)
@@ -64,10 +65,10 @@ def leak(restorer: Restorer, clips: list[Clip], sigma: float) -> None:
     for clip in clips:
         noisy, _ = GaussianNoise(sigma).apply(clip, seed=0)
         x_t = interpolate(torch.from_numpy(clip), torch.from_numpy(noisy), 0.5).numpy()
-        levels = Levels(sigma, clipped=False).tensor(len(clip), restorer.device)
+        levels = Levels(sigma, clipped=False).tensor(restorer.device)
         at_half.append(psnr_db(restorer, clip, x_t, 0.5 * levels))
         observed, _ = GaussianNoise(sigma / 2).apply(clip, seed=1)
-        levels = Levels(sigma / 2, clipped=False).tensor(len(clip), restorer.device)
+        levels = Levels(sigma / 2, clipped=False).tensor(restorer.device)
         fresh.append(psnr_db(restorer, clip, observed, levels))
     print(
         f"sigma {sigma:g}  leak: {mean(at_half):.2f} dB on x_t at t = 0.5, {mean(fresh):.2f} dB "

@@ -28,8 +28,9 @@ from vidrestore.codecs import EncodeSettings
 from vidrestore.diffuse import Levels, Restorer
 from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
 from vidrestore.model import RestorationNet
-from vidrestore.pipeline import RestoreSettings, restore
+from vidrestore.pipeline import restore
 from vidrestore.precision import choose_body_dtype
+from vidrestore.settings import RestoreSettings
 from vidrestore.windows import WindowPlan, cut
 
 PARTS = ("model", "avx2", "restore", "memory", "frame")
@@ -136,7 +137,7 @@ def model(options: Options, frames: int = 8) -> None:
     net = restorer.net
     width, height = options.size_px
     window = torch.rand(1, frames, 3, height // 8 * 8, width // 8 * 8)
-    levels = LEVELS.tensor(frames, torch.device("cpu"))
+    levels = LEVELS.tensor(torch.device("cpu"))
     pixels = window.numel() / 3
     # One convolution at half resolution, for one pixel at full resolution.
     convolution_macs = 9 * STACK_CHANNELS**2 / 4

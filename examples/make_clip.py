@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 
-from vidrestore.degrade import parse
+from vidrestore.degrade import GaussianNoise
 from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
 
 Image = NDArray[np.uint8]
@@ -35,7 +35,7 @@ SAMPLE_RATE_HZ = 48_000
 SUPERSAMPLING = 3
 """Frames are drawn this many times larger and averaged down, so that all motion is sub-pixel."""
 
-NOISE = "awgn8:20"
+NOISE = GaussianNoise(20, eight_bit=True)
 SEED = 7
 
 CLEAN_CRF = 16
@@ -143,7 +143,7 @@ def draw_ball(view: Image, t: float) -> None:
 def degrade(frame: Image, index: int) -> Image:
     """Add noise to one frame, clipped and rounded to 8 bits."""
     clip = frame[None].astype(np.float32) / np.float32(255)
-    noisy, _ = parse(NOISE).apply(clip, SEED, first_frame=index)
+    noisy, _ = NOISE.apply(clip, SEED, first_frame=index)
     eight_bit: Image = np.rint(noisy[0] * 255).astype(np.uint8)
     return eight_bit
 

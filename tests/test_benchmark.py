@@ -9,12 +9,16 @@ import pytest
 from skimage import data
 
 from vidrestore.baselines import FILTERS, FfmpegFilter, run_filter
-from vidrestore.benchmark import load_clip, run_benchmark, summarise
+from vidrestore.benchmark import measure
+from vidrestore.clips import load_clips
 from vidrestore.degrade import parse
+from vidrestore.denoising import Denoising
 from vidrestore.errors import FfmpegError, InputError
 from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg
 from vidrestore.metrics import score_clip
 from vidrestore.report import benchmark_document
+from vidrestore.rows import Benchmark, Row, summarise
+from vidrestore.tables import benchmark_table
 
 FFMPEG = find_ffmpeg()
 FRAMES = 4
@@ -44,6 +48,15 @@ def video(folder: Path) -> Path:
     return path
 
 
+def load_clip(path: Path, frames: int | None = None) -> np.ndarray:
+    [(_, clip)] = load_clips(path, frames, FFMPEG)
+    return clip
+
+
+def rows_of(paths: list[Path], denoising: Denoising) -> list[Row]:
+    return list(measure(paths, denoising, FFMPEG, FRAMES))
+
+
 def blur(clip: np.ndarray, sigma: float) -> np.ndarray:
     return np.stack([cv2.GaussianBlur(frame, (3, 3), 0) for frame in clip])
 
@@ -51,26 +64,38 @@ def blur(clip: np.ndarray, sigma: float) -> np.ndarray:
 def test_folders_and_videos_load_as_the_same_clip(folder: Path, video: Path) -> None:
     expected = clean_clip() / np.float32(255)
     for path in (folder, video):
-        np.testing.assert_allclose(load_clip(path, FRAMES, FFMPEG), expected, atol=1e-6)
-    assert len(load_clip(folder, 2, FFMPEG)) == len(load_clip(video, 2, FFMPEG)) == 2
-    assert len(load_clip(folder, None, FFMPEG)) == FRAMES
+        np.testing.assert_allclose(load_clip(path, FRAMES), expected, atol=1e-6)
+    assert len(load_clip(folder, 2)) == len(load_clip(video, 2)) == 2
+    assert len(load_clip(folder)) == FRAMES
+
+
+def test_a_folder_of_triplets_is_as_many_clips(tmp_path: Path) -> None:
+    clean = clean_clip()
+    for number in (1, 2):
+        for index in range(3):
+            name = f"{number:02d}_{index}.png"
+            cv2.imwrite(str(tmp_path / name), clean[index + number - 1, :, :, ::-1])
+    clips = dict(load_clips(tmp_path, None, FFMPEG))
+    assert list(clips) == [f"{tmp_path.name}/01_0.png", f"{tmp_path.name}/02_0.png"]
+    for start, clip in enumerate(clips.values()):
+        np.testing.assert_array_equal(np.rint(clip * 255), clean[start : start + 3])
 
 
 def test_missing_clip_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        load_clip(tmp_path / "none.mp4", 2, FFMPEG)
+        load_clip(tmp_path / "none.mp4", 2)
 
 
 def test_unreadable_image_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "0001.png").write_text("not a picture")
     with pytest.raises(InputError, match=r"0001\.png"):
-        load_clip(tmp_path, 2, FFMPEG)
+        load_clip(tmp_path, 2)
 
 
 def test_rows_and_summary_have_the_fields_others_rely_on(folder: Path, video: Path) -> None:
-    result = run_benchmark(
-        [folder, video], parse("awgn:30"), blur, ffmpeg=FFMPEG, frames=FRAMES, filters=FILTERS[:1]
-    )
+    rows = rows_of([folder, video], Denoising(parse("awgn:30"), blur, FFMPEG, 0, FILTERS[:1]))
+    result = Benchmark("awgn:30", 0, tuple(rows), summarise(rows))
+    assert benchmark_table(result).row_count == len(rows) + len(result.summary)
     document = json.loads(json.dumps(benchmark_document(result), allow_nan=False))
     assert document["schema"] == "vidrestore.benchmark/1"
     summary_fields = ["method", "psnr_db", "ssim", "seconds_per_frame", "input_psnr_db"]
@@ -92,22 +117,19 @@ def test_the_model_is_scored_on_the_papers_protocol(folder: Path) -> None:
         given.append(sigma)
         return blur(clip, sigma)
 
-    args = {"ffmpeg": FFMPEG, "frames": FRAMES, "seed": 5, "filters": ()}
-    [row] = run_benchmark([folder], parse("awgn:30"), restore, **args).rows
-    clean = load_clip(folder, FRAMES, FFMPEG)
+    [row] = rows_of([folder], Denoising(parse("awgn:30"), restore, FFMPEG, 5, ()))
+    clean = load_clip(folder)
     noisy, _ = parse("awgn:30").apply(clean, seed=5)
     assert row.psnr_db == score_clip(clean, blur(noisy, 30)).psnr_db
     assert (row.frames, row.input, row.sigma_estimated, given) == (FRAMES, "awgn:30", None, [30])
-    [row] = run_benchmark([folder], parse("awgn8:30"), restore, **args).rows
+    [row] = rows_of([folder], Denoising(parse("awgn8:30"), restore, FFMPEG, 5, ()))
     assert row.sigma_estimated == given[1] == pytest.approx(30, rel=0.1)
     assert row.input == "awgn8:30"
 
 
 def test_filters_are_given_what_a_file_can_hold_and_say_so(folder: Path) -> None:
-    [row] = run_benchmark(
-        [folder], parse("awgn:30"), None, ffmpeg=FFMPEG, frames=FRAMES, filters=FILTERS[:1]
-    ).rows
-    clean = load_clip(folder, FRAMES, FFMPEG)
+    [row] = rows_of([folder], Denoising(parse("awgn:30"), None, FFMPEG, 0, FILTERS[:1]))
+    clean = load_clip(folder)
     stored, _ = parse("awgn8:30").apply(clean, seed=0)
     assert row.input == "awgn8:30"
     assert row.note is not None
@@ -162,8 +184,8 @@ def test_a_filter_that_ffmpeg_lacks_is_an_ffmpeg_error() -> None:
 
 
 def test_summary_leaves_out_what_has_no_psnr(folder: Path) -> None:
-    result = run_benchmark([folder], parse("awgn:0"), lambda clip, sigma: clip, ffmpeg=FFMPEG,
-                           filters=())  # fmt: skip
-    assert result.rows[0].psnr_db is None
-    assert summarise(result.rows)[0].psnr_db is None
-    json.dumps(benchmark_document(result), allow_nan=False)
+    rows = rows_of([folder], Denoising(parse("awgn:0"), lambda clip, sigma: clip, FFMPEG, 0, ()))
+    summary = summarise(rows)
+    assert rows[0].psnr_db is None
+    assert summary[0].psnr_db is None
+    json.dumps(benchmark_document(Benchmark("awgn:0", 0, tuple(rows), summary)), allow_nan=False)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import Clips, decode_all
 from tests.test_ffmpeg import fake_ffmpeg
+from vidrestore.clock import Clock
 from vidrestore.codecs import EncodeSettings, output_pix_fmt
 from vidrestore.decode import Decoder, Frame
 from vidrestore.encode import SegmentEncoder, SegmentFile
@@ -265,6 +266,42 @@ def test_lossy_codecs_keep_format_tags_and_times(clips: Clips, codec: str, tmp_p
         )
         peak = 2**info.bit_depth - 1
         assert 10 * np.log10(peak**2 / worst) > 35
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "ffv1", "prores"])
+@pytest.mark.parametrize(
+    ("time_base", "ticks", "nominal"),
+    [
+        (Fraction(1, 60000), 1000, Fraction(60)),
+        (Fraction(1, 25600), 427, Fraction(60)),
+        (Fraction(1, 1000), 17, Fraction(60)),
+        (Fraction(1001, 60000), 1, Fraction(60000, 1001)),
+        (Fraction(1, 90000), 3754, Fraction(24000, 1001)),
+        (Fraction(1, 2**31 - 1), 35_791_394, Fraction(60)),
+        (Fraction(1, 960), 1, Fraction(240)),
+    ],
+)
+def test_encoders_take_any_clock(
+    clips: Clips, codec: str, time_base: Fraction, ticks: int, nominal: Fraction, tmp_path: Path
+) -> None:
+    info = probe(clips.lossless("yuv422p10le" if codec == "prores" else "yuv420p"))
+    frames = [
+        Frame(frame.index, 2**40 + frame.index * ticks, frame.planes)
+        for frame in decode_all(info.path, clips.ffmpeg)
+    ]
+    settings = EncodeSettings(codec, preset={"av1": "10", "ffv1": None, "prores": None}.get(codec))
+    clock = Clock(time_base, 4 * nominal if nominal == 240 else nominal)
+    with SegmentEncoder(
+        info, settings, tmp_path / "s.nut", ffmpeg=clips.ffmpeg, clock=clock
+    ) as encoder:
+        for frame in frames:
+            encoder.write(frame)
+        assert encoder.close().frames == 6
+    with av.open(str(tmp_path / "s.nut")) as container:
+        video = container.streams.video[0]
+        assert video.average_rate == nominal
+        times = sorted(p.pts * p.time_base for p in container.demux(video) if p.size)
+    assert times == [number * ticks * time_base for number in range(6)]
 
 
 def test_prores_takes_ten_bit(clips: Clips, tmp_path: Path) -> None:

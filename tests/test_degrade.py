@@ -1,9 +1,9 @@
-"""Noise with the stated level, drawn once per clip and the same in every window."""
+"""Noise with the stated level, the same in every window; and the stated frames missing."""
 
 import numpy as np
 import pytest
 
-from vidrestore.degrade import GaussianNoise, parse
+from vidrestore.degrade import GaussianNoise, MissingFrames, parse
 from vidrestore.errors import UsageError
 
 GREY = np.full((6, 48, 64, 3), 0.5, np.float32)
@@ -12,17 +12,21 @@ GREY = np.full((6, 48, 64, 3), 0.5, np.float32)
 def test_specs_are_read_and_written_back() -> None:
     assert parse("awgn:25") == GaussianNoise(25)
     assert parse(" awgn8:12.5 ") == GaussianNoise(12.5, eight_bit=True)
-    assert [str(parse(spec)) for spec in ("awgn:25", "awgn8:12.5")] == ["awgn:25", "awgn8:12.5"]
+    assert parse("drop:2") == MissingFrames("drop", 2)
+    assert parse("gap:3") == MissingFrames("gap", 3)
+    specs = ["awgn:25", "awgn8:12.5", "drop:2", "gap:3"]
+    assert [str(parse(spec)) for spec in specs] == specs
 
 
 @pytest.mark.parametrize("spec", ["", "banana", "awgn", "awgn:", "awgn:x", "awgn:-1", "awgn:nan",
-                                  "awgn:inf", "awgn8:256", "AWGN10:3"])  # fmt: skip
+                                  "awgn:inf", "awgn8:256", "AWGN10:3", "drop", "drop:1", "drop:65",
+                                  "drop:2.5", "gap:0", "gap:9", "gap:-1", "gap:²"])  # fmt: skip
 def test_bad_specs_name_cause_and_remedy(spec: str) -> None:
-    with pytest.raises(UsageError, match=r"degradation|noise level") as caught:
+    with pytest.raises(UsageError, match=r"degradation|noise level|number of frames") as caught:
         parse(spec)
     assert "\n" not in str(caught.value)
     assert caught.value.hint is not None
-    assert "awgn" in caught.value.hint
+    assert "awgn" in caught.value.hint or "drop:2" in caught.value.hint
 
 
 def test_papers_protocol_is_float_unclipped_and_known() -> None:
@@ -68,3 +72,21 @@ def test_noise_differs_between_frames_and_seeds_and_repeats_for_one() -> None:
 
 def test_no_noise_leaves_the_clip_alone() -> None:
     np.testing.assert_array_equal(parse("awgn:0").apply(GREY, seed=0)[0], GREY)
+
+
+@pytest.mark.parametrize(
+    ("spec", "frames", "missing"),
+    [
+        ("drop:2", 3, [1]),
+        ("drop:2", 8, [1, 3, 5, 7]),
+        ("drop:3", 8, [1, 2, 4, 5, 7]),
+        ("gap:1", 20, [5, 15]),
+        ("gap:3", 27, [5, 6, 7, 15, 16, 17, 25, 26]),
+        ("gap:5", 11, [5, 6, 7, 8, 9]),
+        ("gap:8", 11, [2, 3, 4, 5, 6, 7, 8, 9]),
+    ],
+)
+def test_the_stated_frames_go_missing(spec: str, frames: int, missing: list[int]) -> None:
+    degradation = parse(spec)
+    assert isinstance(degradation, MissingFrames)
+    assert np.flatnonzero(~degradation.known(frames)).tolist() == missing

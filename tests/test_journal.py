@@ -1,15 +1,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Clips, decode_all
+from vidrestore.clock import Clock
 from vidrestore.codecs import EncodeSettings
 from vidrestore.encode import SegmentEncoder, SegmentFile
 from vidrestore.errors import OutputError
-from vidrestore.journal import Journal, JournalHeader, SegmentRecord, identify, load, work_folder
+from vidrestore.journal import (
+    Journal,
+    JournalHeader,
+    SegmentRecord,
+    discard,
+    identify,
+    load,
+    work_folder,
+)
 from vidrestore.probe import probe
 
 HEADER = JournalHeader({"size_bytes": 5}, {"steps": 4, "pair": (1, 2)}, {"av": "18"})
@@ -114,6 +125,18 @@ def test_a_mismatch_is_named(output: Path, changed: JournalHeader, reason: str) 
     assert reason in str(loaded[0].mismatch(changed))
 
 
+def test_segments_of_another_clock_are_of_no_use(clips: Clips) -> None:
+    info = probe(clips.plain)
+    clock = Clock(Fraction(1, 60000), Fraction(60), end_pts=60000)
+    header = JournalHeader.of(info, {"steps": 1}, clock)
+    json.dumps(dict(header.settings))
+    assert header.mismatch(JournalHeader.of(info, {"steps": 1}, replace(clock))) is None
+    faster = replace(clock, time_base=Fraction(1, 12288))
+    reason = header.mismatch(JournalHeader.of(info, {"steps": 1}, faster))
+    assert reason is not None
+    assert "settings clock" in reason
+
+
 def test_going_on_keeps_the_segments_and_only_those(output: Path) -> None:
     folder = write_two(output)
     loaded = load(folder)
@@ -126,16 +149,16 @@ def test_going_on_keeps_the_segments_and_only_those(output: Path) -> None:
     assert again is not None
     assert [record.index for record in again[1]] == [1, 0]
     assert not list(folder.glob("*.new"))
-    with Journal.start(output, HEADER) as journal:
+    with Journal.start(output, HEADER):
         assert not list(folder.glob("*.nut"))
-        journal.remove()
+    discard(output)
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
 def test_removing_leaves_nothing(output: Path) -> None:
     with Journal.start(output, HEADER) as journal:
         journal.add(0, 0, [0, 512], segment(journal.folder, 0))
-        journal.remove()
+    discard(output)
     assert list(output.parent.iterdir()) == []
 
 

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.conftest import Clips, decode_all, run_ffmpeg
+from tests.conftest import Clips, decode_all
 from vidrestore.codecs import EncodeSettings
 from vidrestore.decode import Decoder, Frame
 from vidrestore.encode import SegmentEncoder, SegmentFile
@@ -343,23 +343,6 @@ def test_a_lost_frame_is_noticed(clips: Clips, tmp_path: Path) -> None:
     with pytest.raises(CheckError, match="frame 23 is at"):
         mux(info, [segment], moved, tmp_path / "out.mp4", ffmpeg=clips.ffmpeg)
     assert [path.name for path in tmp_path.iterdir()] == ["s.nut"]
-
-
-def test_a_lost_packet_of_another_stream_is_noticed(clips: Clips, tmp_path: Path) -> None:
-    info, frames = probe(clips.plain), decode_all(clips.plain, clips.ffmpeg)
-    segment = write_segment(info, frames, tmp_path / "s.nut", clips, EncodeSettings())
-    shorter = tmp_path / "shorter.mp4"
-    run_ffmpeg(clips.ffmpeg, "-i", clips.plain, "-c", "copy", "-t", "0.5", shorter)
-    from vidrestore.carry import carriage, check_output
-
-    pts = [frame.pts for frame in frames]
-    result = mux(info, [segment], pts, tmp_path / "out.mp4", ffmpeg=clips.ffmpeg)
-    carried = carriage(info, "mp4")
-    check_output(info, carried, pts, Fraction(0), result.path, trimmed=False)
-    with pytest.raises(CheckError, match=r"stream 1 .* packets"):
-        check_output(
-            replace(info, path=shorter), carried, pts, Fraction(0), result.path, trimmed=False
-        )
 
 
 def test_segments_of_different_parameters_are_refused(clips: Clips, tmp_path: Path) -> None:

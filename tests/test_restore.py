@@ -14,7 +14,8 @@ from tests.conftest import Clips, decode_all
 from vidrestore import segments
 from vidrestore.codecs import EncodeSettings
 from vidrestore.errors import InputError, OutputError, WeightsError
-from vidrestore.pipeline import RestoreSettings, restore
+from vidrestore.pipeline import restore
+from vidrestore.settings import RestoreSettings
 from vidrestore.windows import WindowPlan
 
 LOSSLESS = EncodeSettings(codec="ffv1")

@@ -1,5 +1,6 @@
 """The before/after video."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -31,7 +32,7 @@ def test_the_input_is_left_the_result_right_of_a_white_line(
 ) -> None:
     before, after = readers(clips, getattr(clips, name), tmp_path)
     target = tmp_path / "split.mp4"
-    write_split(before, after, target, overwrite=False)
+    write_split(before, after, target, overwrite=False, speed=Fraction(1))
     shown = rgb_of(RgbReader(target, clips.ffmpeg))
     old, new = rgb_of(before), rgb_of(after)
     assert shown.shape == new.shape
@@ -48,7 +49,7 @@ def test_the_input_is_left_the_result_right_of_a_white_line(
 def test_it_has_the_timing_and_the_sound_of_the_result(clips: Clips, tmp_path: Path) -> None:
     before, after = readers(clips, clips.vfr, tmp_path)
     target = tmp_path / "split.mp4"
-    write_split(before, after, target, overwrite=False)
+    write_split(before, after, target, overwrite=False, speed=Fraction(1))
     packets = []
     for path in (clips.vfr, target):
         with av.open(str(path)) as container:
@@ -63,7 +64,7 @@ def test_it_has_the_timing_and_the_sound_of_the_result(clips: Clips, tmp_path: P
 def test_odd_sizes_are_split_as_well(clips: Clips, tmp_path: Path) -> None:
     before, after = readers(clips, clips.odd, tmp_path)
     target = tmp_path / "split.mkv"
-    write_split(before, after, target, overwrite=False)
+    write_split(before, after, target, overwrite=False, speed=Fraction(1))
     assert rgb_of(RgbReader(target, clips.ffmpeg)).shape == (6, 35, 67, 3)
 
 
@@ -74,10 +75,10 @@ def test_an_existing_file_is_kept_unless_told_otherwise(clips: Clips, tmp_path: 
     target = folder / "split.mp4"
     target.write_text("precious")
     with pytest.raises(OutputError, match="exists already"):
-        write_split(before, after, target, overwrite=False)
+        write_split(before, after, target, overwrite=False, speed=Fraction(1))
     assert target.read_text() == "precious"
     assert list(folder.iterdir()) == [target]
-    write_split(before, after, target, overwrite=True)
+    write_split(before, after, target, overwrite=True, speed=Fraction(1))
     assert rgb_of(RgbReader(target, clips.ffmpeg)).shape == (24, 64, 96, 3)
     assert list(folder.iterdir()) == [target]
 
@@ -98,5 +99,5 @@ def test_a_failure_half_way_leaves_nothing_behind(
 
     monkeypatch.setattr(split, "_split", fail_at_ten)
     with pytest.raises(ZeroDivisionError):
-        write_split(before, after, folder / "split.mp4", overwrite=False)
+        write_split(before, after, folder / "split.mp4", overwrite=False, speed=Fraction(1))
     assert list(folder.iterdir()) == []

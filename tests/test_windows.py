@@ -1,10 +1,11 @@
 """How streams are cut in time and pictures in space."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from vidrestore.windows import Window, WindowPlan, cut, spans
@@ -17,73 +18,161 @@ def plans(draw: st.DrawFn) -> WindowPlan:
     return WindowPlan(segment, context, window, overlap)
 
 
-def windows_of(length: int, plan: WindowPlan) -> list[Window[int]]:
-    return list(cut(range(length), plan))
+@dataclass(frozen=True)
+class Item:
+    index: int
+    shot: int
+
+
+def items_of(lengths: list[int]) -> list[Item]:
+    """Frames of shots that are so long."""
+    shots = [shot for shot, length in enumerate(lengths) for _ in range(length)]
+    return [Item(index, shot) for index, shot in enumerate(shots)]
+
+
+# One long shot, many of a single frame, and everything between.
+shots = st.one_of(
+    st.lists(st.integers(1, 120), max_size=3),
+    st.lists(st.integers(1, 3), max_size=40),
+    st.lists(st.integers(1, 30), max_size=12),
+)
+
+
+def windows_of(items: list[Item], plan: WindowPlan) -> list[Window[Item]]:
+    return list(cut(items, plan, lambda item: item.shot))
+
+
+def segments_of(items: list[Item], plan: WindowPlan) -> list[tuple[int, int]]:
+    """Where segments begin and end, by the rule as it is written down."""
+    cuts = [after.index for before, after in pairwise(items) if before.shot != after.shot]
+    found, first = [], 0
+    while first < len(items):
+        shortest = first + plan.segment_frames
+        stop = min([c for c in cuts if c >= shortest] + [2 * shortest - first, len(items)])
+        found.append((first, stop))
+        first = stop
+    return found
 
 
 @settings(deadline=None)
-@given(st.integers(0, 120), plans())
-def test_every_frame_is_kept_by_exactly_one_segment_in_order(length: int, plan: WindowPlan) -> None:
-    kept = []
-    for window in windows_of(length, plan):
-        inside = window.items[: len(window.items) - window.tail]
-        kept += [i for i in inside if window.keep_start <= i < window.keep_stop]
-    assert kept == list(range(length))
+@given(shots, plans())
+def test_every_frame_is_kept_by_exactly_one_segment_in_order(
+    lengths: list[int], plan: WindowPlan
+) -> None:
+    items = items_of(lengths)
+    kept: list[tuple[int, Item]] = []
+    for window in windows_of(items, plan):
+        for index in range(window.start, window.stop - window.tail):
+            if window.keep_start <= index < window.keep_stop:
+                kept.append((window.segment, window.items[index - window.start]))
+    assert [item for _, item in kept] == items
+    bounds = segments_of(items, plan)
+    numbers = [number for number, (first, stop) in enumerate(bounds) for _ in range(first, stop)]
+    assert [segment for segment, _ in kept] == numbers
 
 
 @settings(deadline=None)
-@given(st.integers(1, 120), plans())
-def test_a_window_holds_the_frames_that_its_start_says(length: int, plan: WindowPlan) -> None:
-    for window in windows_of(length, plan):
-        assert window.items == tuple(range(window.start, window.stop))
+@given(shots, plans())
+def test_a_window_holds_the_frames_that_its_start_says(
+    lengths: list[int], plan: WindowPlan
+) -> None:
+    items = items_of(lengths)
+    for window in windows_of(items, plan):
+        assert window.items == tuple(items[window.start : window.stop])
         assert 1 <= len(window.items) <= plan.window_frames
         assert window.lead + window.tail <= len(window.items)
 
 
 @settings(deadline=None)
-@given(st.integers(1, 120), plans())
-def test_a_segment_reads_its_context_and_no_more(length: int, plan: WindowPlan) -> None:
-    for window in windows_of(length, plan):
-        first = window.segment * plan.segment_frames
-        assert window.keep_start == first
-        assert window.start >= max(0, first - plan.context_frames)
-        stop = min(first + plan.segment_frames + plan.context_frames, length)
-        assert window.stop == stop if window.ends_segment else window.stop < stop
+@given(shots, plans())
+def test_no_window_holds_frames_of_two_shots(lengths: list[int], plan: WindowPlan) -> None:
+    for window in windows_of(items_of(lengths), plan):
+        assert len({item.shot for item in window.items}) == 1
 
 
 @settings(deadline=None)
-@given(st.integers(1, 120), plans())
-def test_windows_of_a_segment_overlap_as_planned(length: int, plan: WindowPlan) -> None:
-    windows = windows_of(length, plan)
+@given(shots, plans())
+def test_a_segment_reads_the_context_that_its_shots_have_and_no_more(
+    lengths: list[int], plan: WindowPlan
+) -> None:
+    items = items_of(lengths)
+    windows = windows_of(items, plan)
+    for number, (first, stop) in enumerate(segments_of(items, plan)):
+        read = {item for window in windows if window.segment == number for item in window.items}
+        before = items[max(0, first - plan.context_frames) : first]
+        after = items[stop : stop + plan.context_frames]
+        context = [item for item in before if item.shot == items[first].shot]
+        context += [item for item in after if item.shot == items[stop - 1].shot]
+        assert read == {*items[first:stop], *context}
+        ends = [(w.keep_start, w.keep_stop) for w in windows if w.segment == number]
+        assert ends[-1] == (first, stop)
+
+
+@settings(deadline=None)
+@given(shots, plans())
+def test_windows_overlap_as_planned_and_not_at_all_at_a_cut(
+    lengths: list[int], plan: WindowPlan
+) -> None:
+    windows = windows_of(items_of(lengths), plan)
     for before, after in pairwise(windows):
         if before.ends_segment:
             assert (before.tail, after.lead) == (0, 0)
             assert after.segment == before.segment + 1
-        else:
-            assert before.tail == after.lead == plan.overlap_frames == before.stop - after.start
-            assert after.segment == before.segment
-    assert (windows[0].lead, windows[-1].tail) == (0, 0)
-    assert windows[-1].ends_segment
+            continue
+        assert after.segment == before.segment
+        same_shot = before.items[-1].shot == after.items[-1].shot
+        shared = plan.overlap_frames if same_shot else 0
+        assert before.tail == after.lead == shared == before.stop - after.start
+    if windows:
+        assert (windows[0].segment, windows[0].lead, windows[-1].tail) == (0, 0, 0)
+        assert windows[-1].ends_segment
 
 
 @settings(deadline=None)
-@given(st.integers(0, 200), plans())
-def test_no_more_than_a_window_and_two_contexts_are_held(length: int, plan: WindowPlan) -> None:
-    class Item:
+@given(shots, plans(), st.integers(0, 3))
+def test_a_segment_can_be_cut_on_its_own(lengths: list[int], plan: WindowPlan, number: int) -> None:
+    items = items_of(lengths)
+    bounds = segments_of(items, plan)
+    assume(number < len(bounds))
+    first, stop = bounds[number]
+    resumed = [w.keep_stop for w in windows_of(items[first:], plan) if w.ends_segment]
+    assert resumed[0] == stop - first
+
+
+@settings(deadline=None)
+@given(shots, plans())
+def test_no_more_than_a_window_and_two_contexts_are_held(
+    lengths: list[int], plan: WindowPlan
+) -> None:
+    class Counted:
         alive = 0
 
-        def __init__(self) -> None:
-            Item.alive += 1
+        def __init__(self, shot: int) -> None:
+            Counted.alive += 1
+            self.shot = shot
 
         def __del__(self) -> None:
-            Item.alive -= 1
+            Counted.alive -= 1
 
     held = 0
-    for window in cut((Item() for _ in range(length)), plan):
-        held = max(held, Item.alive)
+    stream = (Counted(item.shot) for item in items_of(lengths))
+    for window in cut(stream, plan, lambda item: item.shot):
+        held = max(held, Counted.alive)
         del window
     assert held <= plan.window_frames + 2 * plan.context_frames + 2
-    assert Item.alive == 0
+    assert Counted.alive == 0
+
+
+def test_a_segment_ends_at_the_first_cut_from_its_shortest_length_on() -> None:
+    plan = WindowPlan(segment_frames=10, context_frames=2, window_frames=6, overlap_frames=2)
+    items = items_of([9, 4, 30, 5])
+    ends = [(w.keep_start, w.keep_stop) for w in windows_of(items, plan) if w.ends_segment]
+    assert ends == [(0, 13), (13, 33), (33, 43), (43, 48)]
+
+
+def test_without_shots_the_stream_is_one() -> None:
+    ends = [w.keep_stop for w in cut(range(100), WindowPlan(20, 2, 8, 2)) if w.ends_segment]
+    assert ends == [40, 80, 100]
 
 
 def test_a_window_is_given_before_the_stream_is_read_further() -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 from vidrestore.errors import UsageError
+from vidrestore.timeline import HIGHEST_FPS, LOWEST_FPS, MOST_MADE, Rate
 
 TASKS = ("auto", "denoise", "deblur", "interpolate")
+_NTSC_SLACK = Fraction(7, 1000)
+"""23.97 and 23.98 both mean 24000/1001."""
+
 WRITABLE_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
 
 
@@ -20,9 +25,9 @@ def default_output(source: Path) -> Path:
     return source.with_name(f"{source.stem}.restored{suffix}")
 
 
-def parse_tasks(names: list[str] | None) -> tuple[str, ...]:
-    """Names of tasks; "auto" if there are none."""
-    tasks = tuple(names or ["auto"])
+def parse_tasks(names: list[str] | None, *, timed: bool = False) -> tuple[str, ...]:
+    """Names of tasks. If there are none: "auto", or nothing but what is asked of time."""
+    tasks = tuple(names or ([] if timed else ["auto"]))
     for name in tasks:
         if name not in TASKS:
             raise UsageError(f"unknown task {name}", hint=f"use one of {', '.join(TASKS)}")
@@ -60,16 +65,74 @@ def parse_time(text: str | None, option: str) -> int | Fraction | None:
 
 
 def parse_framerate(text: str | None) -> Fraction | None:
-    """Frames per second, such as 25 or 24000/1001."""
+    """Frames per second of a folder of images, as `parse_fps` reads them."""
+    return None if text is None else parse_fps(text, "--framerate")
+
+
+def parse_fps(text: str, option: str) -> Fraction:
+    """Frames per second: 60, 12.5, 30000/1001, or 59.94 for 60000/1001, as in every NTSC rate."""
+    number = re.fullmatch(r"(\d{1,9})/(\d{1,9})|(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})", text, re.ASCII)
+    rate = Fraction(0)
+    if number is not None and number[3] is not None:
+        rate = _ntsc(Fraction(number[3]))
+    elif number is not None and int(number[2]):
+        rate = Fraction(int(number[1]), int(number[2]))
+    if not LOWEST_FPS <= rate <= HIGHEST_FPS:
+        raise UsageError(
+            f"{option} {text} is no frame rate",
+            hint=f"use frames per second up to {HIGHEST_FPS}, such as 25, 59.94 or 30000/1001",
+        )
+    return rate
+
+
+def _ntsc(rate: Fraction) -> Fraction:
+    """A decimal fraction that stands for a multiple of 12 or 15, slowed by 1000/1001."""
+    full = round(rate * 1001 / 1000)
+    slowed = Fraction(full * 1000, 1001)
+    meant = rate.denominator > 1 and (full % 12 == 0 or full % 15 == 0)
+    return slowed if full and meant and abs(rate - slowed) < _NTSC_SLACK else rate
+
+
+def parse_rate(text: str | None, option: str) -> Rate | None:
+    """A rate as `parse_fps` reads it, or times the source's: 2x, 2.5x."""
     if text is None:
         return None
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise UsageError(f"--framerate {text} is no frame rate", hint="use 25 or 24000/1001")
-    return rate
+    if text.endswith(("x", "X")):
+        return Rate(_factor(text[:-1], text, option, above=Fraction(0)), relative=True)
+    return Rate(parse_fps(text, option))
+
+
+def parse_slow(text: str | None) -> Fraction:
+    """How many times as long the output takes: 4x, 4 or 2.5x; 1 if not given."""
+    if text is None:
+        return Fraction(1)
+    return _factor(text.removesuffix("x").removesuffix("X"), text, "--slow", above=Fraction(1))
+
+
+def parse_cfr(text: str | None) -> Fraction | None:
+    """A constant rate as `parse_fps` reads it."""
+    return None if text is None else parse_fps(text, "--cfr")
+
+
+def _factor(number: str, text: str, option: str, *, above: Fraction) -> Fraction:
+    factor = Fraction(0)
+    if re.fullmatch(r"\d{1,9}(\.\d{0,9})?|\.\d{1,9}", number, re.ASCII):
+        factor = Fraction(number)
+    if not above < factor <= MOST_MADE:
+        raise UsageError(
+            f"{option} {text} is out of range",
+            hint=f"use more than {above} and at most {MOST_MADE} times, such as 2x or 2.5x",
+        )
+    return factor
+
+
+def parse_slow_audio(text: str) -> Literal["drop", "stretch"]:
+    """What becomes of the sound in slow motion."""
+    if text == "drop":
+        return "drop"
+    if text == "stretch":
+        return "stretch"
+    raise UsageError(f"--slow-audio {text} is not known", hint="use drop or stretch")
 
 
 def parse_channels(text: str) -> tuple[int, int, int]:

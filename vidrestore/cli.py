@@ -18,9 +18,13 @@ import vidrestore
 from vidrestore.arguments import (
     TASKS,
     default_output,
+    parse_cfr,
     parse_channels,
     parse_framerate,
+    parse_rate,
     parse_sigma,
+    parse_slow,
+    parse_slow_audio,
     parse_tasks,
     parse_time,
 )
@@ -104,6 +108,50 @@ def restore(
     compare: Annotated[
         Path | None, typer.Option(help="Also write a split video: input left, result right.")
     ] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|Nx",
+            help="Frame rate to reach with new frames: 60, 59.94, 2x, 2.5x.",
+            rich_help_panel="Time",
+        ),
+    ] = None,
+    fill: Annotated[
+        bool,
+        typer.Option(
+            "--fill",
+            help="Find and make anew lost, frozen and corrupt frames.",
+            rich_help_panel="Time",
+        ),
+    ] = False,
+    slow: Annotated[
+        str | None,
+        typer.Option(metavar="Nx", help="Slow motion: 4x.", rich_help_panel="Time"),
+    ] = None,
+    slow_audio: Annotated[
+        str,
+        typer.Option(metavar="drop|stretch", help="Sound in slow motion.", rich_help_panel="Time"),
+    ] = "drop",
+    cfr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Constant frame rate by repeating and dropping frames.",
+            rich_help_panel="Time",
+        ),
+    ] = None,
+    cuts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Cuts to respect, as PySceneDetect lists them (CSV).",
+            rich_help_panel="Time",
+        ),
+    ] = None,
+    write_cuts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the cuts found.", rich_help_panel="Time"),
+    ] = None,
     device: Device = "auto",
     weights: WeightsPath = None,
     codec: Annotated[
@@ -132,12 +180,15 @@ def restore(
 ) -> None:
     """Restore one video file or folder of images."""
     from vidrestore.codecs import EncodeSettings
-    from vidrestore.pipeline import RestoreSettings
     from vidrestore.pipeline import restore as run
-    from vidrestore.report import restore_document, restore_table, to_json
+    from vidrestore.report import restore_document, to_json
+    from vidrestore.settings import RestoreSettings
+    from vidrestore.tables import restore_table
+    from vidrestore.timeline import Retiming
 
+    retiming = Retiming(fps=parse_rate(fps, "--fps"), slow=parse_slow(slow), cfr=parse_cfr(cfr))
     settings = RestoreSettings(
-        tasks=parse_tasks(task),
+        tasks=parse_tasks(task, timed=fill or retiming != Retiming()),
         sigma=parse_sigma(sigma),
         strength=strength,
         steps=steps,
@@ -153,6 +204,11 @@ def restore(
         reference=reference,
         compare=compare,
         self_test=self_test,
+        retiming=retiming,
+        fill=fill,
+        cuts=cuts,
+        write_cuts=write_cuts,
+        slow_audio=parse_slow_audio(slow_audio),
     )
     target = output or default_output(source)
     with _Bar(quiet=quiet) as bar:
@@ -163,10 +219,14 @@ def restore(
     if as_json:
         _print_json(to_json(document))
     elif not quiet:
-        found = "estimated" if settings.sigma is None else "given"
-        stderr.print(f"noise level {result.sigma:.1f} ({found}), {result.device}, {result.dtype}")
+        if result.sigma is not None:
+            found = "estimated" if settings.sigma is None else "given"
+            stderr.print(f"noise level {result.sigma:.1f} ({found})")
         if verbose:
-            stderr.print(f"weights {', '.join(result.weights)}; model {result.model_s:.1f} s")
+            stderr.print(
+                f"weights {', '.join(result.weights)} on {result.device}, {result.dtype}; "
+                f"model {result.model_s:.1f} s, flow {result.flow_s:.1f} s"
+            )
         _print_table(restore_table(result), document["warnings"])
 
 
@@ -182,7 +242,8 @@ def compare_command(
     """Score one video against another: PSNR and SSIM, aligned in time."""
     from vidrestore.compare import RgbReader, compare
     from vidrestore.ffmpeg import find_ffmpeg
-    from vidrestore.report import compare_document, compare_table, comparison_warnings, to_json
+    from vidrestore.report import compare_document, comparison_warnings, to_json
+    from vidrestore.tables import compare_table
 
     executable, rate = find_ffmpeg(ffmpeg), parse_framerate(framerate)
     comparison = compare(
@@ -204,7 +265,8 @@ def probe(
 ) -> None:
     """Show what a video file holds."""
     from vidrestore.probe import probe as look
-    from vidrestore.report import probe_document, probe_table, to_json
+    from vidrestore.report import probe_document, to_json
+    from vidrestore.tables import probe_table
 
     info = look(source, parse_framerate(framerate))
     if as_json:
@@ -218,6 +280,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, learning curve and weights.")],
     videos: Annotated[Path | None, typer.Option(help="Folder of clean clips.")] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of clean photos.")] = None,
+    task: Annotated[
+        str, typer.Option(metavar="denoise|interpolate", help="What the weights are for.")
+    ] = "denoise",
     init: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights to start from.")
     ] = None,
@@ -239,7 +304,9 @@ def train(
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Train denoising weights on folders of clips and photos."""
+    """Train weights on folders of clips and photos."""
+    if task not in ("denoise", "interpolate"):
+        raise UsageError(f"cannot train for {task}", hint="use denoise or interpolate")
     from vidrestore.diffuse import pick_device
     from vidrestore.model import ModelSpec
     from vidrestore.train import TrainReport, TrainSettings
@@ -249,6 +316,7 @@ def train(
         videos=videos,
         photos=photos,
         out=out,
+        task=task,
         init=init,
         resume=resume,
         max_minutes=max_minutes,
@@ -265,7 +333,7 @@ def train(
     )
 
     def show(line: TrainReport) -> None:
-        scores = "  ".join(f"sigma {s}: {db:.2f} dB" for s, db in line.psnr_db.items())
+        scores = "  ".join(f"{kind}: {db:.2f} dB" for kind, db in line.psnr_db.items())
         stderr.print(
             f"{line.minutes:7.1f} min  step {line.step:6d}  {line.phase:6}  "
             f"loss {line.loss:.5f}  {scores}",
@@ -279,10 +347,18 @@ def train(
 @app.command()
 def benchmark(
     clips: Annotated[
-        list[Path], typer.Argument(metavar="CLIPS...", help="Videos or folders of numbered images.")
+        list[Path],
+        typer.Argument(
+            metavar="CLIPS...",
+            help="Videos or folders of numbered images; each run of images in a folder is a clip.",
+        ),
     ],
     degrade: Annotated[
-        str, typer.Option(metavar="awgn:SIGMA|awgn8:SIGMA", help="What to do to the clips.")
+        str,
+        typer.Option(
+            metavar="awgn:SIGMA|awgn8:SIGMA|drop:N|gap:N",
+            help="Add noise; keep every Nth frame; or take N frames out of every ten.",
+        ),
     ],
     baselines: Annotated[
         str, typer.Option(metavar="none|ffmpeg", help="What else to run on them.")
@@ -296,10 +372,11 @@ def benchmark(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Degrade clean clips, restore them, and score the result beside ffmpeg's filters."""
+    """Degrade clean clips, restore them, and score the result beside what else there is."""
     from vidrestore.benchmark import BenchmarkSettings
     from vidrestore.benchmark import benchmark as run
-    from vidrestore.report import benchmark_document, benchmark_table, to_json
+    from vidrestore.report import benchmark_document, to_json
+    from vidrestore.tables import benchmark_table
 
     if baselines not in ("none", "ffmpeg"):
         raise UsageError(f"unknown baselines {baselines}", hint="use none or ffmpeg")

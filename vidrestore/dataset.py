@@ -7,7 +7,7 @@ same batches as one that was not.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +110,16 @@ def _read_photo(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(picture[..., :3])
 
 
+def detail(window: Tensor) -> float:
+    """Mean absolute horizontal difference of a window's first frame."""
+    return window[0].diff(dim=-1).abs().mean().item()
+
+
+def change(window: Tensor) -> float:
+    """Mean absolute difference of a window's first and third frame."""
+    return (window[2] - window[0]).abs().mean().item()
+
+
 class Batches:
     """Clean windows, cut and augmented at random.
 
@@ -120,6 +130,7 @@ class Batches:
         crop_px: Height and width of a window.
         seed: Together with the step it decides everything.
         photo_share: Share of windows cut from photos by a moving camera.
+        busy: How much a window (T, 3, H, W) has to teach; often the better of two is taken.
 
     Raises:
         InputError: If a clip is smaller than a window.
@@ -134,6 +145,7 @@ class Batches:
         crop_px: int,
         seed: int,
         photo_share: float = 0.4,
+        busy: Callable[[Tensor], float] = detail,
     ) -> None:
         smallest_px = min((min(clip.shape[1:3]) for clip in material.videos), default=crop_px)
         if smallest_px < crop_px:
@@ -146,6 +158,7 @@ class Batches:
         self.frames = frames
         self.crop_px = crop_px
         self.seed = seed
+        self.busy = busy
         self.photo_share = photo_share if material.videos else 1.0
         if not material.photos:
             self.photo_share = 0.0
@@ -162,7 +175,7 @@ class Batches:
         cut = self._photo_window if random.random() < self.photo_share else self._video_window
         window = cut(random)
         if random.random() < 0.5:  # flat sky teaches little: often take the busier of two
-            window = max(window, cut(random), key=_detail)
+            window = max(window, cut(random), key=self.busy)
         if random.random() < 0.5:
             window = window.flip(0)
         if random.random() < 0.5:
@@ -239,11 +252,6 @@ class Batches:
             top, left = (clip.shape[1] - size_px) // 2, (clip.shape[2] - size_px) // 2
             cut.append(clip[-frames:, top : top + size_px, left : left + size_px])
         return torch.stack(cut).permute(0, 1, 4, 2, 3).float() / 255
-
-
-def _detail(window: Tensor) -> float:
-    """Mean absolute horizontal difference of a window's first frame."""
-    return window[0].diff(dim=-1).abs().mean().item()
 
 
 def add_noise(

@@ -13,6 +13,7 @@ import numpy as np
 
 from vidrestore.errors import InputError
 from vidrestore.ffmpeg import FfmpegProcess, keep_time_base
+from vidrestore.stamps import Stamps
 
 if TYPE_CHECKING:
     from vidrestore.probe import VideoInfo
@@ -23,6 +24,10 @@ SEEK_MARGIN_S = 1
 SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 """Containers whose index finds the keyframe before a time; elsewhere seeking is a guess."""
 
+
+NUT_OFFSET_S = 2**17
+"""Added to every time in the pipe, since NUT holds none below 0. It is more than the 26.5 hours
+of an MPEG clock: where that wraps, the times before are negative."""
 
 _Decoded = tuple[int, tuple[np.ndarray, ...]]
 
@@ -36,11 +41,13 @@ class Frame:
         pts: Presentation time in ticks of the source's time base.
         planes: Y, U, V, or G, B, R, or Y alone; each (H, W), uint8 or little-endian uint16,
             code values of the plane format's depth, in memory of its own.
+        shot: Index of the shot that the frame belongs to.
     """
 
     index: int
     pts: int
     planes: tuple[np.ndarray, ...]
+    shot: int = 0
 
 
 class Decoder:
@@ -137,37 +144,34 @@ class Decoder:
         yield from self._decode(seek_s=None)
 
     def _decode(self, seek_s: Fraction | None) -> Generator[_Decoded, None, None]:
+        count = 0
+        stamps: Stamps[tuple[np.ndarray, ...]] = Stamps(self._info)
+        with FfmpegProcess(self._command(seek_s), stdout=True) as process:
+            self._process = process
+            for decoded in stamps.repair(self._read(process)):
+                yield decoded
+                count += 1
+            status = process.wait()
+            if stamps.repaired:
+                self.warnings.append(f"{stamps.repaired} frames had timestamps out of order")
+            self._judge(count, status, process.errors, whole=seek_s is None)
+
+    def _read(self, process: FfmpegProcess) -> Generator[_Decoded, None, None]:
+        """Timestamps, in any order, and planes, as ffmpeg hands them over."""
         import av
 
         info = self._info
-        count = repaired = 0
-        last_pts = None
-        with FfmpegProcess(self._command(seek_s), stdout=True) as process:
-            self._process = process
-            try:
-                with av.open(
-                    process.stdout,
-                    "r",
-                    format="nut",
-                    options={"probesize": "32", "analyzeduration": "0"},
-                    buffer_size=1 << 20,
-                ) as nut:
-                    for packet in nut.demux():
-                        if not packet.size or packet.pts is None:
-                            continue
-                        pts = round(packet.pts * packet.time_base / info.time_base)
-                        if last_pts is not None and pts <= last_pts:
-                            pts = last_pts + 1
-                            repaired += 1
-                        yield pts, _split(packet, info)
-                        count += 1
-                        last_pts = pts
-            except (av.error.EOFError, av.error.InvalidDataError):
-                pass  # ffmpeg ended early; what it said is judged below
-            status = process.wait()
-            if repaired:
-                self.warnings.append(f"{repaired} frames had timestamps out of order")
-            self._judge(count, status, process.errors, whole=seek_s is None)
+        options = {"probesize": "32", "analyzeduration": "0"}
+        try:
+            with av.open(
+                process.stdout, "r", format="nut", options=options, buffer_size=1 << 20
+            ) as nut:
+                for packet in nut.demux():
+                    if packet.size and packet.pts is not None:
+                        ticks = round(packet.pts * packet.time_base / info.time_base)
+                        yield ticks - _nut_offset(info), _split(packet, info)
+        except (av.error.EOFError, av.error.InvalidDataError):
+            pass  # ffmpeg ended early; what it said is judged at the end
 
     def _command(self, seek_s: Fraction | None) -> list[str]:
         import ffmpeg
@@ -186,6 +190,9 @@ class Decoder:
             "pipe:1",
             **{"f": "nut", "c:v": "rawvideo", "pix_fmt": info.plane_format},
             **{"fps_mode": "passthrough", "avoid_negative_ts": "disabled"},
+            # With decode times of its own, a frame is written wherever its timestamp lies. The
+            # index is left out: nobody seeks in a pipe, and it wants timestamps in order.
+            **{"bsf:v": f"setts=pts=PTS+{_nut_offset(info)}:dts=N", "write_index": "0"},
             **keep_time_base(self._ffmpeg),
         ).compile(cmd=self._ffmpeg)
         return argv
@@ -205,6 +212,11 @@ class Decoder:
             self.warnings.append(f"only {count} of {expected} frames could be decoded{reason}")
         elif damaged:
             self.warnings.append(f"ffmpeg reported damage while decoding{reason}")
+
+
+def _nut_offset(info: VideoInfo) -> int:
+    """`NUT_OFFSET_S` in ticks of the source."""
+    return round(NUT_OFFSET_S / info.time_base)
 
 
 def _falls_short(count: int, info: VideoInfo, damaged: bool) -> bool:

@@ -1,14 +1,16 @@
 """Synthetic degradations with known truth, for training, the benchmark and tests.
 
-A degradation is a frozen value made from a spec such as ``awgn:25``. It is a pure function of the
-clip and a seed, and its randomness belongs to the absolute frame index: degrading a clip whole or
-window by window gives the same frames, and the noise is drawn once per clip, never per window.
+A degradation is a frozen value made from a spec such as ``awgn:25`` or ``drop:2``. Noise is a pure
+function of the clip and a seed, and its randomness belongs to the absolute frame index: degrading a
+clip whole or window by window gives the same frames, and the noise is drawn once per clip, never
+per window. Which frames go missing depends on the frame index alone.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,11 @@ from vidrestore.errors import UsageError
 
 Clip = npt.NDArray[np.float32]
 
-SPECS = "awgn:SIGMA, awgn8:SIGMA"
+SPECS = "awgn:SIGMA, awgn8:SIGMA, drop:N, gap:N"
+
+GAP_PERIOD = 10
+LONGEST_GAP = 8
+LARGEST_DROP = 64
 
 
 @dataclass(frozen=True)
@@ -60,21 +66,61 @@ class GaussianNoise:
         return (codes / np.float32(255)).astype(np.float32), None
 
 
-def parse(spec: str) -> GaussianNoise:
+@dataclass(frozen=True)
+class MissingFrames:
+    """Frames taken out of a clip, which are then to be predicted.
+
+    Attributes:
+        kind: "drop" keeps frames 0, N, 2N, ...: what interpolation by N has to undo. "gap" removes
+            N consecutive frames of every ten: from frame 5 on, or the last N if N is above 5.
+        count: N.
+    """
+
+    kind: Literal["drop", "gap"]
+    count: int
+
+    def __str__(self) -> str:
+        """The spec, as `parse` reads it."""
+        return f"{self.kind}:{self.count}"
+
+    def known(self, frames: int) -> npt.NDArray[np.bool_]:
+        """Which frames of a clip are kept, (frames,) bool."""
+        index = np.arange(frames)
+        if self.kind == "drop":
+            return np.asarray(index % self.count == 0)
+        first = min(GAP_PERIOD // 2, GAP_PERIOD - self.count)
+        place = index % GAP_PERIOD
+        return np.asarray((place < first) | (place >= first + self.count))
+
+
+Degradation = GaussianNoise | MissingFrames
+
+
+def parse(spec: str) -> Degradation:
     """Read a degradation spec.
 
     Args:
-        spec: ``awgn:SIGMA`` or ``awgn8:SIGMA``, SIGMA in 8-bit units, 0 to 255.
+        spec: ``awgn:SIGMA`` or ``awgn8:SIGMA``, SIGMA in 8-bit units, 0 to 255; ``drop:N``, N from
+            2 to 64; ``gap:N``, N from 1 to 8.
 
     Returns:
         The degradation; its ``str`` is the spec in normal form.
 
     Raises:
-        UsageError: The spec names no known degradation or its level is not in range.
+        UsageError: The spec names no known degradation or its number is not in range.
     """
     kind, _, level = spec.strip().partition(":")
-    if kind not in ("awgn", "awgn8"):
-        raise UsageError(f"unknown degradation {spec!r}", hint=f"use one of {SPECS}")
+    match kind:
+        case "awgn" | "awgn8":
+            return GaussianNoise(_sigma(spec, kind, level), eight_bit=kind == "awgn8")
+        case "drop":
+            return MissingFrames("drop", _whole(spec, level, 2, LARGEST_DROP))
+        case "gap":
+            return MissingFrames("gap", _whole(spec, level, 1, LONGEST_GAP))
+    raise UsageError(f"unknown degradation {spec!r}", hint=f"use one of {SPECS}")
+
+
+def _sigma(spec: str, kind: str, level: str) -> float:
     try:
         sigma = float(level)
     except ValueError:
@@ -84,4 +130,13 @@ def parse(spec: str) -> GaussianNoise:
             f"noise level {level!r} of {spec!r} is not a number from 0 to 255",
             hint=f"give the standard deviation in 8-bit units, for example {kind}:25",
         )
-    return GaussianNoise(sigma, eight_bit=kind == "awgn8")
+    return sigma
+
+
+def _whole(spec: str, text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise UsageError(
+            f"number of frames {text!r} of {spec!r} is not a whole number from {least} to {most}",
+            hint="drop:2 predicts every second frame, gap:3 three in a row of every ten",
+        )
+    return int(text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from torch.nn import functional as F
 from vidrestore import weights
 from vidrestore.bridge import sample
 from vidrestore.declip import correction
-from vidrestore.errors import DeviceError
+from vidrestore.errors import DeviceError, WeightsError
 from vidrestore.estimate import noise_is_clipped, noise_sigma
 from vidrestore.model import LEVELS, MULTIPLE_PX
 from vidrestore.precision import choose_body_dtype
@@ -46,11 +48,10 @@ class Levels:
     sigma: float
     clipped: bool
 
-    def tensor(self, frames: int, device: torch.device) -> Tensor:
-        """(1, frames, 4) float32, as the network takes it."""
+    def tensor(self, device: torch.device) -> Tensor:
+        """(1, 1, 4) float32, as the network takes it: the same for all frames."""
         values = {"noise": self.sigma / 255}
-        row = torch.tensor([values.get(name, 0.0) for name in LEVELS], device=device)
-        return row.expand(1, frames, -1)
+        return torch.tensor([values.get(name, 0.0) for name in LEVELS], device=device)[None, None]
 
 
 def pick_device(name: str) -> torch.device:
@@ -93,6 +94,11 @@ class Restorer:
         _give_back_freed_memory()
         self.device = pick_device(device)
         self.weights = weights.load(weights.find(task, weights_path))
+        if self.weights.task != task:
+            raise WeightsError(
+                f"{self.weights.path} is for {self.weights.task}, not for {task}",
+                hint="let --weights name a folder that holds both",
+            )
         self.net = self.weights.net.on(self.device)
         self.net.body_dtype = choose_body_dtype(self.net, self.device)
 
@@ -115,45 +121,78 @@ class Restorer:
         Raises:
             DeviceError: If the device runs out of memory.
         """
-        frames, _, height, width = window.shape
+        with self._memory_watched(window):
+            restored = self._sample(window, levels.tensor(self.device), steps)
+            if levels.clipped:
+                for frame, change in zip(window.to(self.device), restored, strict=True):
+                    change += correction(frame + change, levels.sigma / 255)
+        return restored
+
+    def refinement(self, guesses: Tensor, candidates: Tensor, steps: int) -> Tensor:
+        """What to add to guesses of missing frames.
+
+        Args:
+            guesses: (T, 3, H, W) float32 RGB, nominal [0, 1], any size.
+            candidates: (T, 3 * N, H, W) float32: the N images that each guess was made of, less
+                the guess.
+            steps: Reverse steps K; 1 gives the best PSNR.
+
+        Returns:
+            (T, 3, H, W) float32 on the restorer's device.
+
+        Raises:
+            DeviceError: If the device runs out of memory.
+        """
+        missing = torch.tensor([float(name == "missing") for name in LEVELS], device=self.device)
+        with self._memory_watched(guesses):
+            return self._sample(guesses, missing[None, None], steps, candidates)
+
+    def _sample(
+        self, window: Tensor, levels: Tensor, steps: int, candidates: Tensor | None = None
+    ) -> Tensor:
+        height, width = window.shape[2:]
         padding = (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
-        level_tensor = levels.tensor(frames, self.device)
+
+        def prepared(x: Tensor) -> Tensor:
+            x = x.to(self.device)[None]
+            return F.pad(x, (*padding, 0, 0), mode="replicate") if any(padding) else x
+
+        beside = None if candidates is None else prepared(candidates)
 
         def denoise(x_t: Tensor, t: float) -> Tensor:
-            return self._tiled(x_t, t * level_tensor)
+            # The guess follows from its candidates, so they are withheld where t < 1; see `bridge`.
+            return self._tiled(x_t, t * levels, beside if t == 1 else None)
 
+        with torch.no_grad():  # the residual is changed in place later
+            return sample(denoise, prepared(window), steps)[0, :, :, :height, :width]
+
+    @contextmanager
+    def _memory_watched(self, window: Tensor) -> Iterator[None]:
         try:
-            degraded = window.to(self.device)[None]
-            if any(padding):
-                degraded = F.pad(degraded, (*padding, 0, 0), mode="replicate")
-            with torch.no_grad():  # the residual is changed in place later
-                restored = sample(denoise, degraded, steps)[0, :, :, :height, :width]
-                if levels.clipped:
-                    for frame, change in zip(degraded[0], restored, strict=True):
-                        average = frame[:, :height, :width] + change
-                        change += correction(average, levels.sigma / 255)
+            yield
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
+            frames, _, height, width = window.shape
             raise DeviceError(
                 f"{self.device} ran out of memory on {frames} frames of {width}x{height}",
                 hint="close other programs" if self.device.type == "cpu" else "--device cpu",
             ) from error
-        return restored
 
-    def _tiled(self, x_t: Tensor, levels: Tensor) -> Tensor:
+    def _tiled(self, x_t: Tensor, levels: Tensor, candidates: Tensor | None) -> Tensor:
         rows = spans(x_t.shape[3], TILE_PX, TILE_OVERLAP_PX, MULTIPLE_PX)
         columns = spans(x_t.shape[4], TILE_PX, TILE_OVERLAP_PX, MULTIPLE_PX)
         if len(rows) == len(columns) == 1:
-            return self.net.residual(x_t, levels)
+            return self.net.residual(x_t, levels, candidates)
         total = torch.zeros_like(x_t)
         row_weights = _span_weights(rows)
         column_weights = _span_weights(columns)
         for (top, bottom), down in zip(rows, row_weights, strict=True):
             for (left, right), across in zip(columns, column_weights, strict=True):
-                tile = x_t[..., top:bottom, left:right].contiguous()
+                tile = (..., slice(top, bottom), slice(left, right))
                 weight = (down[:, None] * across[None, :]).to(self.device)
-                total[..., top:bottom, left:right] += weight * self.net.residual(tile, levels)
+                beside = None if candidates is None else candidates[tile].contiguous()
+                total[tile] += weight * self.net.residual(x_t[tile].contiguous(), levels, beside)
         return total
 
     def restore_clip(
@@ -182,8 +221,10 @@ class Restorer:
         stitcher = Stitcher()
         for window in cut(range(len(frames)), plan or WindowPlan()):
             batch = frames[window.start : window.stop]
-            for index, residual in stitcher.add(window, self.residual(batch, levels, steps)):
-                restored[index] = frames[index] + residual.cpu()
+            residuals = stitcher.add(window, self.residual(batch, levels, steps))
+            for (index, kept), residual in zip(window.complete, residuals, strict=True):
+                if kept:
+                    restored[index] = frames[index] + residual.cpu()
         return restored.permute(0, 2, 3, 1).contiguous().numpy()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from vidrestore.clock import Clock
 from vidrestore.codecs import ENCODERS, EncodeSettings, output_pix_fmt
 from vidrestore.errors import CheckError, OutputError
 from vidrestore.ffmpeg import FfmpegProcess, keep_time_base, media_url
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from vidrestore.decode import Frame
     from vidrestore.probe import VideoInfo
     from vidrestore.tags import ColourTags
+
+_FASTEST_NOMINAL_RATE = Fraction(240)
+"""SVT-AV1 opens for no more. The nominal rate only guides encoders; timestamps tell the time."""
 
 
 @dataclass(frozen=True)
@@ -41,36 +45,45 @@ class SegmentEncoder:
     """Encodes one segment. Use as a context manager: leaving by an exception ends ffmpeg.
 
     Args:
-        info: The input, whose planes, time base, colour tags and pixel shape are kept.
+        info: The input, whose planes, colour tags and pixel shape are kept.
         settings: Codec and quality.
         path: NUT file to write; overwritten.
         ffmpeg: Path of the ffmpeg executable.
+        clock: The output's time base and nominal rate; None for the input's own.
 
     Raises:
         UsageError: If the codec cannot hold such video.
     """
 
     def __init__(
-        self, info: VideoInfo, settings: EncodeSettings, path: Path, *, ffmpeg: str
+        self,
+        info: VideoInfo,
+        settings: EncodeSettings,
+        path: Path,
+        *,
+        ffmpeg: str,
+        clock: Clock | None = None,
     ) -> None:
         import av
 
-        self._info = info
+        clock = clock or Clock.of(info)
+        self._time_base = clock.time_base
         self._path = path
         self._pts: list[int] = []
         self._process = FfmpegProcess(_command(info, settings, path, ffmpeg), stdin=True)
         self._nut = av.open(self._process.stdin, "w", format="nut", buffer_size=1 << 20)
-        self._stream = self._nut.add_stream("rawvideo", rate=info.frame_rate)
+        self._stream = self._nut.add_stream("rawvideo", rate=_nominal(clock.frame_rate))
         self._stream.width = info.width
         self._stream.height = info.height
         self._stream.pix_fmt = info.plane_format
-        self._stream.time_base = info.time_base
+        self._stream.time_base = clock.time_base
 
     def write(self, frame: Frame) -> None:
         """Encode the next frame.
 
         Args:
-            frame: Planes of the input's shapes and depth, and a PTS later than the last one's.
+            frame: Planes of the input's shapes and depth, and a PTS in ticks of the output, later
+                than the last one's.
 
         Raises:
             FfmpegError: If the encoder has died.
@@ -81,7 +94,7 @@ class SegmentEncoder:
         packet = av.Packet(b"".join(plane.tobytes() for plane in frame.planes))
         self._pts.append(frame.pts)
         packet.pts = packet.dts = frame.pts - self._pts[0]
-        packet.time_base = self._info.time_base
+        packet.time_base = self._time_base
         packet.stream = self._stream
         packet.is_keyframe = True
         self._guard(lambda: self._nut.mux(packet))
@@ -100,7 +113,7 @@ class SegmentEncoder:
         self._guard(self._nut.close)
         self._process.finish()
         written = [pts - self._pts[0] for pts in self._pts]
-        if _timestamps(self._path, self._info.time_base) != written:
+        if _timestamps(self._path, self._time_base) != written:
             raise CheckError(
                 f"segment {self._path.name} does not hold the frames written to it",
                 hint="run again; if it happens again, try another --codec",
@@ -132,6 +145,11 @@ class SegmentEncoder:
         except (OSError, ValueError, av.error.FFmpegError) as error:
             self._process.finish()
             raise OutputError(f"cannot write {self._path}: {error}", hint="run again") from error
+
+
+def _nominal(frame_rate: Fraction) -> Fraction:
+    """The nearest rate that every encoder takes."""
+    return min(frame_rate, _FASTEST_NOMINAL_RATE).limit_denominator(1_000_000)
 
 
 def colour_options(colour: ColourTags) -> dict[str, str]:

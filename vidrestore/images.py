@@ -32,6 +32,29 @@ def find_sequence(folder: Path) -> tuple[str, int, int]:
         UsageError: If the folder holds videos and no images.
         InputError: If it holds neither, several sequences, or a sequence with a gap.
     """
+    sequences = find_sequences(folder)
+    if len(sequences) > 1:
+        examples = ", ".join(pattern % first for pattern, first, _ in sequences[:3])
+        raise InputError(
+            f"{folder} holds several image sequences ({examples})",
+            hint="keep one sequence in each folder",
+        )
+    return sequences[0]
+
+
+def find_sequences(folder: Path) -> list[tuple[str, int, int]]:
+    """Find every run of numbered images in a folder; names that differ before the number are apart.
+
+    Args:
+        folder: The folder; other files in it are ignored.
+
+    Returns:
+        At least one run, by name, each as `find_sequence` gives it.
+
+    Raises:
+        UsageError: If the folder holds videos and no images.
+        InputError: If it holds neither, or a sequence with a gap.
+    """
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     sequences: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in names:
@@ -47,23 +70,22 @@ def find_sequence(folder: Path) -> tuple[str, int, int]:
         raise InputError(
             f"{folder} holds no numbered images", hint="name them frame0001.png and so on"
         )
-    if len(sequences) > 1:
-        examples = ", ".join(f"{a}{n[0]}{z}" for (a, z), n in sorted(sequences.items())[:3])
-        raise InputError(
-            f"{folder} holds several image sequences ({examples})",
-            hint="keep one sequence in each folder",
-        )
-    [((prefix, suffix), digits)] = sequences.items()
+    return [_run(folder, *key, digits) for key, digits in sorted(sequences.items())]
+
+
+def _run(folder: Path, prefix: str, suffix: str, digits: list[str]) -> tuple[str, int, int]:
+    """The pattern, first number and count of one sequence, of which no image may be missing."""
     numbers = sorted(map(int, digits))
     first, count = numbers[0], len(numbers)
     width = min(map(len, digits))
     padded = any(text.startswith("0") and len(text) > 1 for text in digits)
     field = f"%0{width}d" if padded else "%d"
+    pattern = f"{prefix.replace('%', '%%')}{field}{suffix.replace('%', '%%')}"
     for number in range(first, first + count):
-        expected = f"{prefix.replace('%', '%%')}{field}{suffix}" % number
-        if not (folder / expected).is_file():
-            raise InputError(f"{folder} lacks {expected}", hint="number the images without gaps")
-    return f"{prefix.replace('%', '%%')}{field}{suffix.replace('%', '%%')}", first, count
+        if not (folder / (pattern % number)).is_file():
+            missing = pattern % number
+            raise InputError(f"{folder} lacks {missing}", hint="number the images without gaps")
+    return pattern, first, count
 
 
 def source(folder: Path, pattern: str, first: int, rate: Fraction) -> tuple[str, dict[str, str]]:

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO
 
+from vidrestore.clock import Clock
 from vidrestore.encode import SegmentFile
 from vidrestore.errors import CheckError
 from vidrestore.ffmpeg import media_url
 from vidrestore.probe import VideoInfo
+
+_GRACE_S = Fraction(1, 1_000_000)
+"""A packet this close before a cut counts as after it, however its time was rounded."""
+
+_LONGEST_LEAD_S = 1
+"""Players should not have to decode earlier than this, however long the last frames stand."""
 
 
 @dataclass(frozen=True)
@@ -18,55 +25,85 @@ class Joint:
     """Segments that become one stream.
 
     Attributes:
-        info: The source, whose time base counts the timestamps.
+        info: The source.
+        clock: Counts the timestamps.
         segments: The segments in order of time.
-        pts: PTS of every frame of the segments, in ticks, increasing.
+        pts: PTS of every frame of the segments, in ticks of the clock, increasing.
         delay: Frames that the encoder may hold back to reorder them.
     """
 
     info: VideoInfo
+    clock: Clock
     segments: Sequence[SegmentFile]
     pts: Sequence[int]
     delay: int
 
     @property
-    def last_duration(self) -> int:
-        """Ticks for which the last frame is shown: what the source says, else as the one before."""
-        info = self.info
-        if info.frames == len(self.pts) and info.duration_pts is not None:
-            stated = info.start_pts + info.duration_pts - self.pts[-1]
-            if stated > 0:
-                return stated
-        if len(self.pts) > 1:
-            return self.pts[-1] - self.pts[-2]
-        return max(1, round(1 / (info.frame_rate * info.time_base)))
+    def first_s(self) -> Fraction:
+        """Time of the first frame, in seconds of the output."""
+        return self.pts[0] * self.clock.time_base
 
     @property
-    def interval_s(self) -> tuple[Fraction, Fraction]:
-        """Source times, in seconds, from the first frame to the end of the last."""
-        tick = self.info.time_base
-        return self.pts[0] * tick, (self.pts[-1] + self.last_duration) * tick
+    def end_s(self) -> Fraction:
+        """When the last frame ends, in seconds of the output."""
+        return (self.pts[-1] + self.last_duration) * self.clock.time_base
+
+    @property
+    def last_duration(self) -> int:
+        """Ticks for which the last frame is shown: what is known, else as the one before."""
+        info, clock = self.info, self.clock
+        end = clock.end_pts
+        if end is None and info.frames == len(self.pts) and info.duration_pts is not None:
+            stated_s = (info.start_pts + info.duration_pts) * info.time_base
+            end = round(clock.output_time(stated_s) / clock.time_base)
+        if end is not None and end > self.pts[-1]:
+            return end - self.pts[-1]
+        if len(self.pts) > 1:
+            return self.pts[-1] - self.pts[-2]
+        return clock.step
+
+    @property
+    def kept_s(self) -> tuple[Fraction | None, Fraction]:
+        """From when to when, in seconds of the source, other streams belong to these frames.
+
+        None if it is from the beginning, because no frame was cut off there.
+        """
+        clock, info = self.clock, self.info
+        first = clock.source_time(self.first_s) - _GRACE_S
+        begins = first < info.start_pts * info.time_base
+        return (None if begins else first), clock.source_time(self.end_s) - _GRACE_S
 
     @property
     def retiming(self) -> str:
         """Bitstream filter for what NUT does not carry: first decode times, last duration.
 
         A decoder needs a packet before its frame is shown, so decode times are the sorted
-        presentation times moved back by `delay` frames. Those before the first frame would be
-        guessed by the demuxer; here they are one usual frame apart.
+        presentation times moved back by `delay` frames. The demuxer would guess those before
+        the first frame.
         """
-        info = self.info
-        step = max(1, round(1 / (info.frame_rate * info.time_base)))
-        if len(self.pts) > 1:
-            step = min(step, self.pts[1] - self.pts[0])
-        first = self.pts[0] - self.delay * step
-        tick = f"{info.time_base.numerator}/{info.time_base.denominator}/TB"
+        lead = self._lead
+        tick = f"{self.clock.time_base.numerator}/{self.clock.time_base.denominator}/TB"
+        early = f"{self.pts[0] - lead}+floor(N*{lead}/{max(1, self.delay)})"
         # The last frame in time ends the stream; the last packet need not hold it.
         ends = f"eq(N,{len(self.pts) - 1})+eq(PTS,round({self.pts[-1]}*{tick}))"
         return (
-            f"setts=pts=PTS:dts='if(lt(N,{self.delay}),round(({first}+N*{step})*{tick}),DTS)'"
+            f"setts=pts=PTS:dts='if(lt(N,{self.delay}),round(({early})*{tick}),DTS)'"
             f":duration='if({ends},round({self.last_duration}*{tick}),DURATION)'"
         )
+
+    @property
+    def _lead(self) -> int:
+        """Ticks from the first decode time to the first frame, at least one for each of `delay`.
+
+        As long as the last `delay` frames: then decoding lasts as long as showing, and so does
+        the video by MP4's header, which counts in decode times.
+        """
+        last = min(self.delay, len(self.pts) - 1)
+        if last:
+            lead = (self.pts[-1] - self.pts[-1 - last]) * self.delay // last
+            if lead * self.clock.time_base <= _LONGEST_LEAD_S:
+                return lead
+        return self.delay * self.clock.step
 
     def write(self, pipe: IO[bytes]) -> None:
         """Write all packets as one NUT stream.
@@ -93,7 +130,7 @@ class Joint:
         ):
             template = first.streams.video[0]
             stream = nut.add_stream_from_template(template, opaque=True)
-            stream.time_base = self.info.time_base
+            stream.time_base = self.clock.time_base
             for segment in self.segments:
                 start = self.pts[position]
                 with av.open(media_url(segment.path), format="nut") as source:
@@ -106,10 +143,10 @@ class Joint:
                     for packet in source.demux(video):
                         if not packet.size or packet.pts is None:
                             continue
-                        ticks = packet.pts * packet.time_base / self.info.time_base
+                        ticks = packet.pts * packet.time_base / self.clock.time_base
                         packet.pts = start + round(ticks)
                         packet.dts = self._decode_time(position)
-                        packet.time_base = self.info.time_base
+                        packet.time_base = self.clock.time_base
                         packet.stream = stream
                         nut.mux(packet)
                         position += 1
@@ -120,13 +157,16 @@ class Joint:
         return self.pts[position - self.delay]
 
 
-def joint(info: VideoInfo, segments: Sequence[SegmentFile], pts: Sequence[int]) -> Joint:
+def joint(
+    info: VideoInfo, clock: Clock, segments: Sequence[SegmentFile], pts: Sequence[int]
+) -> Joint:
     """Prepare segments to be joined.
 
     Args:
         info: The source.
+        clock: Of the output.
         segments: Finished segments in order of time, all with the same encoder settings.
-        pts: PTS of every frame in ticks of the source's time base, increasing.
+        pts: PTS of every frame in ticks of the clock, increasing.
 
     Returns:
         The joined stream, ready to be written.
@@ -146,4 +186,4 @@ def joint(info: VideoInfo, segments: Sequence[SegmentFile], pts: Sequence[int]) 
     for segment in segments:
         with av.open(media_url(segment.path), format="nut") as source:
             delay = max(delay, source.streams.video[0].codec_context.reorder_depth)
-    return Joint(info, segments, pts, min(delay, len(pts)))
+    return Joint(info, clock, segments, pts, min(delay, len(pts)))

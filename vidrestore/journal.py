@@ -15,6 +15,7 @@ from vidrestore import __version__
 from vidrestore.errors import OutputError
 
 if TYPE_CHECKING:
+    from vidrestore.clock import Clock
     from vidrestore.encode import SegmentFile
     from vidrestore.probe import VideoInfo
 
@@ -42,12 +43,15 @@ class JournalHeader:
     versions: Mapping[str, str]
 
     @classmethod
-    def of(cls, info: VideoInfo, settings: Mapping[str, Any]) -> JournalHeader:
+    def of(
+        cls, info: VideoInfo, settings: Mapping[str, Any], clock: Clock | None = None
+    ) -> JournalHeader:
         """Make the header of a run.
 
         Args:
             info: The source.
             settings: Every setting that changes the segments, as plain JSON values.
+            clock: Of the output; None for the source's own.
 
         Returns:
             The header.
@@ -56,6 +60,8 @@ class JournalHeader:
 
         source = {**identify(info.path), "frame_rate": str(info.frame_rate)}
         versions = {"vidrestore": __version__, "av": av.__version__}
+        if clock is not None:
+            settings = {**settings, "clock": {k: str(v) for k, v in asdict(clock).items()}}
         return cls(source, settings, versions)
 
     def mismatch(self, wanted: JournalHeader) -> str | None:
@@ -84,7 +90,7 @@ class SegmentRecord:
         index: Number of the segment, from 0.
         first_frame: Index of its first frame among the frames restored.
         frames: Number of its frames.
-        pts: PTS of every frame, in ticks of the source's time base.
+        pts: PTS of every frame, in ticks of the output.
         file: Name of its file in the work folder.
         size_bytes: Size of that file.
         sha256: Hash of that file, hexadecimal.
@@ -97,6 +103,15 @@ class SegmentRecord:
     file: str
     size_bytes: int
     sha256: str
+
+
+def discard(output: Path) -> None:
+    """Delete the work folder of an output, whatever state it is in; never what is not ours."""
+    folder = work_folder(output)
+    for path in (*folder.glob("*.nut"), *folder.glob(f"{_FILE_NAME}*")):
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def work_folder(output: Path) -> Path:
@@ -231,7 +246,7 @@ class Journal:
         Args:
             index: Number of the segment, from 0.
             first_frame: Index of its first frame among the frames restored.
-            pts: PTS of every frame, in ticks of the source's time base.
+            pts: PTS of every frame, in ticks of the output.
             file: The finished file, in the work folder.
 
         Raises:
@@ -252,14 +267,6 @@ class Journal:
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
         self.records.append(record)
-
-    def remove(self) -> None:
-        """Delete the work folder: the output is finished."""
-        self._file.close()
-        for path in (*self.folder.glob("*.nut"), self.folder / _FILE_NAME):
-            path.unlink(missing_ok=True)
-        if not any(self.folder.iterdir()):  # never anything that is not ours
-            self.folder.rmdir()
 
     def close(self) -> None:
         """Close the file; the journal stays, for a later run."""

@@ -26,6 +26,9 @@ missing is 1 where the frame does not exist and the input is a guess."""
 LEVEL_GAIN = 8.0
 """Brings the usual levels to about one before they are embedded."""
 
+CANDIDATE_GAIN = 8.0
+"""The same for the differences between a guess and what it was made of."""
+
 MULTIPLE_PX = 8
 """Height and width that the network takes are multiples of this."""
 
@@ -40,6 +43,8 @@ class ModelSpec:
         shift_divisor: One part in this many of the channels comes from each neighbour.
         attention_heads: Heads of the temporal attention at 1/8.
         attention_radius: Frames on either side that a frame attends to.
+        candidates: Images that come with every missing frame: the neighbours, warped to it. 0 if
+            the network knows no missing frames.
     """
 
     channels: tuple[int, int, int] = (64, 96, 128)
@@ -47,13 +52,14 @@ class ModelSpec:
     shift_divisor: int = 4
     attention_heads: int = 4
     attention_radius: int = 5
+    candidates: int = 0
 
     @property
     def macs_per_pixel(self) -> float:
         """Multiply-accumulates for one pixel of one frame, convolutions only."""
         half, quarter, eighth = self.channels
         block = 2 * 9
-        macs_half = 2 * block * half**2 + 9 * half * (12 + 12)
+        macs_half = 2 * block * half**2 + 9 * half * (12 + 12 + 12 * self.candidates)
         macs_quarter = 2 * block * quarter**2 + 4 * half * quarter + 4 * half * quarter
         macs_eighth = self.middle_blocks * block * eighth**2 + 8 * quarter * eighth + 4 * eighth**2
         return macs_half / 4 + macs_quarter / 16 + macs_eighth / 64
@@ -92,9 +98,14 @@ class Block(nn.Module):
             self.conv2.weight.mul_(0.2)
 
     def forward(self, x: Tensor, level_bias: Tensor, frames: int) -> Tensor:
-        """(B*T, C, H, W) features and (B*T, C) bias to (B*T, C, H, W) features."""
-        h = self.conv1(shift(x, frames, self.shift_divisor))
-        h = F.relu_(h.add_(level_bias[:, :, None, None]))
+        """(B*T, C, H, W) features and (B*T, C) or (1, C) bias to (B*T, C, H, W) features."""
+        shifted = shift(x, frames, self.shift_divisor)
+        if len(level_bias) == 1:  # the same for all: the convolution adds it in passing
+            assert self.conv1.bias is not None
+            bias = self.conv1.bias + level_bias[0]
+            h = F.relu_(F.conv2d(shifted, self.conv1.weight, bias, padding=1))
+        else:
+            h = F.relu_(self.conv1(shifted).add_(level_bias[:, :, None, None]))
         return self.conv2(h).add_(x)  # type: ignore[no-any-return]
 
 
@@ -144,6 +155,8 @@ class RestorationNet(nn.Module):
             return Block(channels, spec.shift_divisor)
 
         self.stem = nn.Conv2d(4 * 3, half, 3, padding=1)
+        if spec.candidates:
+            self.candidate_stem = nn.Conv2d(4 * 3 * spec.candidates, half, 3, padding=1, bias=False)
         self.encode_half = block(half)
         self.down_quarter = nn.Conv2d(half, quarter, 2, stride=2)
         self.encode_quarter = block(quarter)
@@ -155,6 +168,10 @@ class RestorationNet(nn.Module):
         self.up_half = nn.ConvTranspose2d(quarter, half, 2, stride=2)
         self.decode_half = block(half)
         self.head = nn.Conv2d(half, 4 * 3, 3, padding=1)
+        if spec.candidates:
+            self.candidate_head = nn.Conv2d(half, 4 * spec.candidates, 3, padding=1)
+            nn.init.zeros_(self.candidate_head.weight)
+            nn.init.zeros_(self.candidate_head.bias)  # type: ignore[arg-type]
         # One bias per frame and block, in the order in which the body uses them.
         self.bias_widths = [half, quarter, *[eighth] * spec.middle_blocks, quarter, half]
         self.embed = nn.Sequential(
@@ -167,25 +184,37 @@ class RestorationNet(nn.Module):
         for parameter in (*self.head.parameters(), *self.embed[-1].parameters()):
             nn.init.zeros_(parameter)
 
-    def residual(self, x: Tensor, levels: Tensor) -> Tensor:
+    def residual(self, x: Tensor, levels: Tensor, candidates: Tensor | None = None) -> Tensor:
         """What to add to the degraded window.
 
         Args:
             x: (B, T, 3, H, W) float32 degraded window, nominal [0, 1], not clamped; H and W are
                 multiples of `MULTIPLE_PX`.
-            levels: (B, T, 4) float32, see `LEVELS`.
+            levels: (B, T, 4) float32, see `LEVELS`; or (1, 1, 4), the same for all frames.
+            candidates: (B, T, 3 * spec.candidates, H, W) float32: for a missing frame the images
+                that its guess was made of, less the guess; None or 0 where they are withheld.
 
         Returns:
             (B, T, 3, H, W) float32.
         """
         biases = self.embed(LEVEL_GAIN * levels.flatten(0, 1)).split(self.bias_widths, dim=1)
-        h = F.pixel_unshuffle(x.flatten(0, 1), 2).contiguous(memory_format=torch.channels_last)
-        h = self.stem(h.sub_(0.5))
+        h = self.stem(_unshuffle(x).sub_(0.5))
+        if candidates is not None:
+            h = h + self.candidate_stem(CANDIDATE_GAIN * _unshuffle(candidates))
         with torch.autocast(x.device.type, self.body_dtype, self.body_dtype != torch.float32):
             h = self.body(
                 h.to(self.body_dtype), [b.to(self.body_dtype) for b in biases], x.shape[1]
             )
-        return F.pixel_shuffle(self.head(h.float()), 2).reshape(x.shape)
+        h = h.float()
+        residual = F.pixel_shuffle(self.head(h), 2).reshape(x.shape)
+        if candidates is not None:
+            images = candidates.reshape(*x.shape[:2], -1, *x.shape[2:])
+            # How much of each candidate, pixel by pixel: choosing is easier than painting.
+            shares = F.pixel_shuffle(self.candidate_head(h), 2).reshape(
+                *x.shape[:2], -1, 1, *x.shape[3:]
+            )
+            residual = residual + (shares * images).sum(2)
+        return residual
 
     def body(self, half: Tensor, biases: list[Tensor], frames: int) -> Tensor:
         """(B*T, C, H/2, W/2) features through the U-Net, to the same shape."""
@@ -204,6 +233,12 @@ class RestorationNet(nn.Module):
         """Move to a device, in the memory layout that convolutions are fastest in."""
         return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def forward(self, x: Tensor, levels: Tensor) -> Tensor:
+    def forward(self, x: Tensor, levels: Tensor, candidates: Tensor | None = None) -> Tensor:
         """The clean window, (B, T, 3, H, W) float32: the input plus its residual."""
-        return x + self.residual(x, levels)
+        return x + self.residual(x, levels, candidates)
+
+
+def _unshuffle(x: Tensor) -> Tensor:
+    """(B, T, C, H, W) to (B*T, 4*C, H/2, W/2), channels last."""
+    h = F.pixel_unshuffle(x.flatten(0, 1), 2)
+    return h.contiguous(memory_format=torch.channels_last)

@@ -154,7 +154,7 @@ def _inspect(
             assert stream.time_base is not None
             plane_format, bit_depth, chroma_shift = _planes(frame.format, path)
             rotation_deg, mirrored = orientation(frame)
-            rate = stream.average_rate or stream.guessed_rate or DEFAULT_FRAMERATE
+            rate = _frame_rate(stream)
             duration_pts = _duration_pts(stream)
             duration = (
                 duration_pts * stream.time_base
@@ -176,7 +176,8 @@ def _inspect(
                 colour=colour_tags(frame, stream, subsampled=chroma_shift != (0, 0)),
                 frame_rate=rate,
                 time_base=stream.time_base,
-                start_pts=frame.pts or 0,
+                # AVI has decode times only: ffmpeg goes by them, PyAV guesses.
+                start_pts=(frame.dts if container.format.name == "avi" else frame.pts) or 0,
                 duration_pts=duration_pts,
                 duration_s=None if duration is None else float(duration),
                 frames=count or stream.frames or (round(duration * rate) if duration else None),
@@ -247,6 +248,14 @@ def _stream_info(stream: av.stream.Stream) -> StreamInfo:
         dispositions=tuple(flag.name or "" for flag in stream.disposition),
         sample_rate_hz=getattr(context, "sample_rate", None),
     )
+
+
+def _frame_rate(stream: av.VideoStream) -> Fraction:
+    """The average, or the rate that the stamps were made for if that is near it or below."""
+    average, base = stream.average_rate, stream.guessed_rate
+    if average and (not base or base > average * Fraction(501, 500)):
+        return average
+    return base or DEFAULT_FRAMERATE
 
 
 def _duration_pts(stream: av.VideoStream) -> int | None:

@@ -1,4 +1,4 @@
-"""Results as JSON documents and as tables. Nothing here prints."""
+"""Results as JSON documents. Nothing here prints."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 import vidrestore
 
 if TYPE_CHECKING:
-    from vidrestore.benchmark import Benchmark, MethodSummary, Row
     from vidrestore.compare import Comparison
-    from vidrestore.pipeline import RestoreResult, RestoreSettings
+    from vidrestore.pipeline import RestoreResult
     from vidrestore.probe import VideoInfo
+    from vidrestore.rows import Benchmark
     from vidrestore.scoring import ReferenceScores
+    from vidrestore.settings import RestoreSettings
 
 Document = dict[str, Any]
 
@@ -151,13 +149,20 @@ def restore_document(result: RestoreResult, settings: RestoreSettings) -> Docume
             "weights": list(result.weights),
             "encode": asdict(settings.encode),
             "plan": asdict(settings.plan),
+            "fps": _plain(settings.wanted.fps.value) if settings.wanted.fps else None,
+            "slow": settings.wanted.slow,
+            "cfr": settings.wanted.cfr,
+            "fill": settings.fill,
         },
         timing={
             "wall_s": result.wall_s,
             "model_s": result.model_s,
+            "flow_s": result.flow_s,
             "fps": result.frames / result.wall_s,
             "steady_fps": result.steady_fps,
         },
+        timeline=_timeline_document(result),
+        check=_seconds(asdict(result.check)),
         noise={"before": result.noise_before, "after": result.noise_after},
         metrics=None if result.scores is None else _metrics_document(result.scores),
         self_test=None if result.self_test is None else asdict(result.self_test),
@@ -165,112 +170,48 @@ def restore_document(result: RestoreResult, settings: RestoreSettings) -> Docume
     )
 
 
+def _seconds(value: Any) -> Any:
+    """Exact times as plain numbers, at every depth."""
+    if isinstance(value, dict):
+        return {key: _seconds(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_seconds(item) for item in value]
+    return float(value) if isinstance(value, Fraction) else value
+
+
+def _timeline_document(result: RestoreResult) -> Document:
+    """Frames made, cuts in seconds of the source, and what was broken in time."""
+    document: Document = {
+        "made_frames": result.made_frames,
+        "cuts_s": [float(cut) for cut in result.cuts],
+        "damage": None,
+    }
+    if result.damage is not None:
+        tick, start = result.info.time_base, result.info.start_pts
+        document["damage"] = [
+            {
+                **asdict(interval),
+                "first_s": float((interval.first_pts - start) * tick),
+                "last_s": float((interval.last_pts - start) * tick),
+            }
+            for interval in result.damage.intervals
+        ]
+    return document
+
+
 def _metrics_document(scores: ReferenceScores) -> Document:
     return {
         **scores_document(scores.output),
-        **scores_document(scores.input, "input_"),
+        **({} if scores.input is None else scores_document(scores.input, "input_")),
         "before_encoding_psnr_db": scores.before_encoding_psnr_db,
         "alignment": asdict(scores.output.alignment),
         "per_frame": [asdict(frame) for frame in scores.output.scores.per_frame],
-        "input_per_frame": [asdict(frame) for frame in scores.input.scores.per_frame],
+        "input_per_frame": []
+        if scores.input is None
+        else [asdict(frame) for frame in scores.input.scores.per_frame],
     }
-
-
-def figure(value: float | None, digits: int = 2, missing: str = "identical") -> str:
-    """A number for a table."""
-    return missing if value is None else f"{value:.{digits}f}"
-
-
-def restore_table(result: RestoreResult) -> Table:
-    """What `restore` shows at the end."""
-    table = Table(title=str(result.output.path), title_justify="left")
-    for column in ("", "before", "after"):
-        table.add_column(column, justify="left" if not column else "right")
-    if result.scores is not None:
-        before, after = result.scores.input.scores, result.scores.output.scores
-        table.add_row("PSNR, RGB (dB)", figure(before.psnr_db), figure(after.psnr_db))
-        table.add_row("PSNR, luma (dB)", figure(before.psnr_y_db), figure(after.psnr_y_db))
-        table.add_row("SSIM, RGB", figure(before.ssim, 4, "-"), figure(after.ssim, 4, "-"))
-        table.add_row("SSIM, luma", figure(before.ssim_y, 4, "-"), figure(after.ssim_y, 4, "-"))
-        unencoded = figure(result.scores.before_encoding_psnr_db)
-        table.add_row("PSNR before encoding (dB)", "", unencoded)
-    table.add_row(
-        "estimated noise (8-bit units)",
-        figure(result.noise_before, 1),
-        figure(result.noise_after, 1),
-    )
-    if result.self_test is not None:
-        table.add_row(
-            f"self-test, noise {result.self_test.sigma:g} (dB)",
-            figure(result.self_test.degraded_psnr_db),
-            figure(result.self_test.psnr_db),
-        )
-    if result.scores is None:
-        table.caption = "no reference was given, so there is no PSNR"
-    table.add_section()
-    table.add_row("frames", str(result.info.frames or "?"), str(result.frames))
-    fps = result.frames / result.wall_s
-    table.add_row("time", "", f"{result.wall_s:.1f} s, {fps:.2f} fps")
-    return table
-
-
-def probe_table(info: VideoInfo) -> Table:
-    """What `probe` shows."""
-    table = Table(title=str(info.path), title_justify="left", show_header=False)
-    for name, value in video_document(info).items():
-        if name in {"path", "streams"} or value is None:
-            continue
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {tag}" for key, tag in value.items() if tag) or "no tags"
-        table.add_row(name, str(value))
-    for stream in info.streams:
-        details = " ".join([stream.codec or "?", stream.language or "", *stream.dispositions])
-        table.add_row(f"stream {stream.index}", f"{stream.kind}: {details.strip()}")
-    return table
-
-
-def compare_table(comparison: Comparison) -> Table:
-    """What `compare` shows."""
-    table = Table()
-    for column in ("frames", "PSNR RGB", "PSNR luma", "SSIM RGB", "SSIM luma"):
-        table.add_column(column, justify="right")
-    scores = comparison.scores
-    table.add_row(
-        str(scores.frames),
-        figure(scores.psnr_db),
-        figure(scores.psnr_y_db),
-        figure(scores.ssim, 4, "-"),
-        figure(scores.ssim_y, 4, "-"),
-    )
-    return table
 
 
 def benchmark_document(result: Benchmark) -> Document:
     """The document of `vidrestore benchmark`."""
     return _document("benchmark", **asdict(result))
-
-
-def benchmark_table(result: Benchmark) -> Table:
-    """What `benchmark` shows: a row per clip and method, then the means over the clips."""
-    title = f"{result.degradation}, seed {result.seed}; PSNR in dB"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for column in ("clip", "method"):
-        table.add_column(column, no_wrap=True)
-    for column in ("PSNR", "SSIM", "luma PSNR", "s/frame", "input PSNR"):
-        table.add_column(column, justify="right")
-    for row in result.rows:
-        table.add_row(row.clip, row.method, *_benchmark_figures(row))
-    table.add_section()
-    for mean in result.summary:
-        table.add_row(f"mean of {mean.clips}", mean.method, *_benchmark_figures(mean))
-    return table
-
-
-def _benchmark_figures(row: Row | MethodSummary) -> tuple[str, ...]:
-    return (
-        figure(row.psnr_db),
-        figure(row.ssim, 4, "-"),
-        figure(row.psnr_y_db),
-        figure(row.seconds_per_frame, 3, "-"),
-        figure(row.input_psnr_db),
-    )

@@ -16,12 +16,12 @@ class ReferenceScores:
 
     Attributes:
         output: Of the finished file, decoded again.
-        input: Of the degraded input.
+        input: Of the degraded input; None where its frames are not those of the output.
         before_encoding_psnr_db: Mean RGB PSNR of the restored frames before they were encoded.
     """
 
     output: Comparison
-    input: Comparison
+    input: Comparison | None
     before_encoding_psnr_db: float | None
 
 

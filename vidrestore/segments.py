@@ -5,21 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vidrestore.clock import Clock
 from vidrestore.codecs import EncodeSettings
 from vidrestore.compare import converter_of
-from vidrestore.decode import Decoder, Frame
+from vidrestore.decode import Frame
 from vidrestore.diffuse import Levels, Restorer
 from vidrestore.encode import SegmentEncoder, SegmentFile
 from vidrestore.errors import InputError
 from vidrestore.flow import Prefetch, Sink
 from vidrestore.journal import Journal
 from vidrestore.probe import VideoInfo
+from vidrestore.retime import Restored, Retimer
 from vidrestore.stitch import Stitcher
 from vidrestore.windows import WindowPlan, cut
 
@@ -39,7 +42,7 @@ class WindowRestorer:
 
     Args:
         info: The video that the frames are of.
-        restorers: The networks, applied one after the other.
+        restorers: The networks, applied one after the other; without any, frames pass through.
         levels: What is wrong with the video.
         steps: Reverse steps K.
         strength: Share of the residual that is applied, 0 to 1.
@@ -69,15 +72,19 @@ class WindowRestorer:
         self._plan = plan
         self._converter = converter_of(info)
 
-    def restore(self, frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
-        """Yield (segment index, restored frame) in order, as soon as no window can change it."""
+    def restore(self, frames: Iterable[Frame]) -> Iterator[Restored]:
+        """Yield restored frames in order, context too, as soon as no window can change them."""
         stitcher = Stitcher()
         done = 0
         first: tuple[float, int] | None = None
-        for window in cut(frames, self._plan):
-            for frame, residual in stitcher.add(window, self._residual(window.items)):
-                yield window.segment, self._apply(frame, residual)
-                done += 1
+        for window in cut(frames, self._plan, lambda frame: frame.shot):
+            residuals: Iterable[Tensor | None] = repeat(None, len(window.items) - window.tail)
+            if self._restorers:
+                residuals = stitcher.add(window, self._residual(window.items))
+            for (frame, kept), residual in zip(window.complete, residuals, strict=True):
+                restored = frame if residual is None else self._apply(frame, residual)
+                yield Restored(window.segment, restored, kept)
+                done += kept
             now_s = time.monotonic()
             first = first or (now_s, done)
             if done > first[1]:
@@ -99,38 +106,41 @@ class WindowRestorer:
             residual = restorer.residual(window, self._levels, self._steps).cpu()
             total = residual if total is None else total + residual
         self.model_s += time.monotonic() - start_s
-        assert total is not None, "there is at least one task"
+        assert total is not None, "there is at least one network"
         return total.mul_(self._strength)
 
 
 def write_segments(
-    decoder: Decoder,
+    frames: Iterable[Frame],
     restorer: WindowRestorer,
+    retimer: Retimer,
     writer: SegmentWriter,
     *,
     total: int | None,
     on_frame: Callable[[Frame], None],
     on_progress: Callable[[Progress], None],
 ) -> None:
-    """Decode, restore and encode, all three at once, with bounded queues between them.
+    """Decode, restore, retime and encode, all at once, with bounded queues between them.
 
     Args:
-        decoder: Gives the frames.
+        frames: Decoded frames, their shots told.
         restorer: Restores them.
+        retimer: Puts them onto the output's timeline.
         writer: Takes them.
         total: Number of frames to expect, if known.
-        on_frame: Called with each restored frame before it is encoded.
-        on_progress: Called after each restored frame.
+        on_frame: Called with each finished frame before it is encoded.
+        on_progress: Called after each finished frame.
 
     Raises:
         VidrestoreError: What any of the stages raised.
     """
     with (
         writer,
-        Prefetch(decoder, QUEUE_FRAMES) as frames,
+        Prefetch(frames, QUEUE_FRAMES) as decoded,
         Sink(writer.write, QUEUE_FRAMES) as sink,
     ):
-        for done, (segment, frame) in enumerate(restorer.restore(frames), start=1):
+        finished = retimer.retime(restorer.restore(decoded))
+        for done, (segment, frame) in enumerate(finished, start=1):
             on_frame(frame)
             sink.put((segment, frame))
             on_progress(Progress(done, total))
@@ -147,21 +157,29 @@ class SegmentWriter:
         info: The input.
         settings: Codec and quality.
         journal: Of the output; its folder takes the files.
+        clock: Of the output.
         ffmpeg: Path of the ffmpeg executable.
 
     Attributes:
-        pts: Timestamps of the frames written, in ticks of the input's time base.
+        pts: Timestamps of the frames written, in ticks of the clock.
         segments: Finished files, in order.
     """
 
     def __init__(
-        self, info: VideoInfo, settings: EncodeSettings, journal: Journal, ffmpeg: str
+        self,
+        info: VideoInfo,
+        settings: EncodeSettings,
+        journal: Journal,
+        *,
+        clock: Clock,
+        ffmpeg: str,
     ) -> None:
         self.pts: list[int] = []
         self.segments: list[SegmentFile] = []
         self._info = info
         self._settings = settings
         self._journal = journal
+        self._clock = clock
         self._ffmpeg = ffmpeg
         self._encoder: SegmentEncoder | None = None
         self._first = 0
@@ -174,7 +192,9 @@ class SegmentWriter:
         if self._encoder is None:
             path = self._journal.folder / f"segment-{segment:06d}.nut"
             self._first = len(self.pts)
-            self._encoder = SegmentEncoder(self._info, self._settings, path, ffmpeg=self._ffmpeg)
+            self._encoder = SegmentEncoder(
+                self._info, self._settings, path, ffmpeg=self._ffmpeg, clock=self._clock
+            )
         self._encoder.write(frame)
         self.pts.append(frame.pts)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -16,13 +18,16 @@ from vidrestore.mux import mux, publish
 LINE_PX = 2
 
 
-def write_split(before: RgbReader, after: RgbReader, target: Path, overwrite: bool) -> None:
+def write_split(
+    before: RgbReader, after: RgbReader, target: Path, *, speed: Fraction, overwrite: bool
+) -> None:
     """Write the split video, with the sound and the timing of the result.
 
     Args:
         before: The input, cut to the frames that were restored.
         after: The finished result.
         target: File to write; appears whole or not at all.
+        speed: Seconds of input per second of the result.
         overwrite: Replace an existing file.
 
     Raises:
@@ -33,12 +38,28 @@ def write_split(before: RgbReader, after: RgbReader, target: Path, overwrite: bo
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
         path = Path(folder) / "split.nut"
         with SegmentEncoder(after.info, EncodeSettings(), path, ffmpeg=after.ffmpeg) as encoder:
-            for old, new in zip(before.frames(), after.frames(), strict=False):
+            for old, new in _paired(before, after, speed):
                 encoder.write(_split(before, old, after, new))
                 pts.append(new.pts)
             segment = encoder.close()
         muxed = mux(after.info, [segment], pts, Path(folder) / target.name, ffmpeg=after.ffmpeg)
         publish(muxed.path, target, overwrite=overwrite)
+
+
+def _paired(before: RgbReader, after: RgbReader, speed: Fraction) -> Iterator[tuple[Frame, Frame]]:
+    """Each frame of the result with the input's that is shown at that time."""
+    coming = before.frames()
+    shown = next(coming)
+    later = next(coming, None)
+    first, origin = shown.pts, None
+    # A container may round both times; a frame counts from half a usual interval before it.
+    slack = 1 / (2 * after.info.frame_rate) * speed
+    for new in after.frames():
+        origin = new.pts if origin is None else origin
+        time_s = (new.pts - origin) * after.info.time_base * speed
+        while later is not None and (later.pts - first) * before.info.time_base <= time_s + slack:
+            shown, later = later, next(coming, None)
+        yield shown, new
 
 
 def _split(before: RgbReader, old: Frame, after: RgbReader, new: Frame) -> Frame:

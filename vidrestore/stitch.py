@@ -30,20 +30,20 @@ def ramp(length: int, lead: int, tail: int) -> Tensor:
 
 
 class Stitcher:
-    """Adds up the residuals of a segment's windows and hands out frames that are complete."""
+    """Adds up the residuals of a shot's windows and hands out frames that are complete."""
 
     def __init__(self) -> None:
         self._pending: Tensor | None = None  # what the windows so far say of the coming overlap
 
-    def add(self, window: Window[Item], residual: Tensor) -> Iterator[tuple[Item, Tensor]]:
-        """Take a window's residual; give the frames that no later window of the segment covers.
+    def add(self, window: Window[Item], residual: Tensor) -> Iterator[Tensor]:
+        """Take a window's residual; give those that no later window of the segment changes.
 
         Args:
             window: The next window of the stream.
             residual: (T, 3, H, W) float32; written to.
 
         Yields:
-            (frame, its residual (3, H, W)), in order, for the frames that the segment outputs.
+            (3, H, W) for each of `window.complete`, in order.
         """
         length, lead, tail = len(window.items), window.lead, window.tail
         weights = ramp(length, lead, tail).to(residual.device)[:, None, None, None]
@@ -53,6 +53,4 @@ class Stitcher:
             residual[:lead] += self._pending
         complete = length - tail
         self._pending = residual[complete:].clone() if tail else None
-        for offset in range(complete):
-            if window.keep_start <= window.start + offset < window.keep_stop:
-                yield window.items[offset], residual[offset]
+        yield from residual[:complete]

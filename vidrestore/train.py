@@ -12,7 +12,8 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from torch import Tensor
 
 from vidrestore import __version__, weights
 from vidrestore.bridge import interpolate
-from vidrestore.dataset import Batches, add_noise, load_material
+from vidrestore.dataset import Batches, load_material
 from vidrestore.errors import InputError
-from vidrestore.model import LEVELS, ModelSpec, RestorationNet
+from vidrestore.lessons import Lesson, lesson
+from vidrestore.model import ModelSpec, RestorationNet
 from vidrestore.precision import choose_body_dtype
 
-VALIDATION_SIGMAS = (10, 20, 30, 50)
 ERROR_FLOOR = 1e-3
 RATE_STEPS = 3
 
@@ -39,7 +40,9 @@ class TrainSettings:
         videos: Folder of clips (or of .npy files, (N, H, W, 3) uint8), or None.
         photos: Folder of pictures, or None.
         out: Folder for checkpoints, the learning curve and the weights.
-        init: Weights to start from; None for nothing. Their network replaces `spec`.
+        task: "denoise" or "interpolate" (missing frames).
+        init: Weights to start from; None for nothing. Their network replaces `spec`. Of weights
+            for another task the features are kept; what they paint is learned anew.
         resume: Go on from the checkpoint in `out`.
         max_minutes: Wall-clock bound of this sitting, decay included.
         max_steps: Bound on the step count, decay included; None for no bound.
@@ -50,8 +53,7 @@ class TrainSettings:
         learning_rate: Of the stable phase.
         warmup_steps: Steps of linear warm-up.
         ema_decay: Of the weight average that is released.
-        max_sigma: Strongest noise, 8-bit units.
-        full_share: Share of windows at t = 1, the deployed single step; the rest is uniform in t.
+        max_sigma: Strongest noise to denoise, 8-bit units.
         seed: Of batches, noise and initialisation.
         device: "cpu", "cuda" or "mps".
         data_note: What the material is and its licence, for the weights' header.
@@ -62,6 +64,7 @@ class TrainSettings:
     videos: Path | None
     photos: Path | None
     out: Path
+    task: str = "denoise"
     init: Path | None = None
     resume: bool = False
     max_minutes: float = 60.0
@@ -74,12 +77,16 @@ class TrainSettings:
     warmup_steps: int = 200
     ema_decay: float = 0.999
     max_sigma: float = 55.0
-    full_share: float = 0.75
     seed: int = 0
     device: str = "cpu"
     data_note: str = ""
     size: str = "base"
     spec: ModelSpec = field(default_factory=ModelSpec)
+
+    @cached_property
+    def lesson(self) -> Lesson:
+        """How examples are made and progress is measured."""
+        return lesson(self.task, self.max_sigma)
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ class TrainReport:
     phase: str
     minutes: float
     loss: float
-    psnr_db: dict[int, float]
+    psnr_db: dict[str, float]
 
 
 @dataclass
@@ -131,9 +138,11 @@ def train(
     batches = Batches(
         material,
         batch=settings.batch,
-        frames=settings.frames,
-        crop_px=settings.crop_px,
+        frames=settings.lesson.clean_frames or settings.frames,
+        crop_px=settings.crop_px + 2 * settings.lesson.margin_px,
         seed=settings.seed,
+        photo_share=settings.lesson.photo_share,
+        busy=settings.lesson.busy,
     )
     state = _initial_state(settings, device)
     state.net.body_dtype = choose_body_dtype(state.net, device)
@@ -143,8 +152,8 @@ def train(
     _run(state, batches, settings, on_report)
     if state.phase == "stable":
         return None
-    card = _card(state, settings, _validate(state.ema, batches))
-    return weights.save(state.ema, settings.out, task="denoise", size=settings.size, card=card)
+    card = _card(state, settings, _validate(state.ema, batches, settings))
+    return weights.save(state.ema, settings.out, task=settings.task, size=settings.size, card=card)
 
 
 def _run(
@@ -215,17 +224,22 @@ def _rate(state: _State, settings: TrainSettings) -> float:
 
 def _step(state: _State, batches: Batches, settings: TrainSettings) -> float:
     clean = batches.clean(state.step)
-    generator = torch.Generator(clean.device).manual_seed(settings.seed * 1_000_003 + state.step)
-    target, degraded, levels = add_noise(clean, generator, settings.max_sigma / 255)
+    seed = settings.seed * 1_000_003 + state.step
+    examples = settings.lesson.examples(clean, seed)
+    generator = torch.Generator(clean.device).manual_seed(seed + 1)
     t = torch.rand((len(clean), 1, 1), generator=generator, device=clean.device)
-    t = torch.where(t < settings.full_share, torch.ones_like(t), _uniform_like(t, generator))
-    x_t = interpolate(target, degraded, t[..., None, None])
+    t = torch.where(t < settings.lesson.full_share, torch.ones_like(t), _uniform_like(t, generator))
+    x_t = interpolate(examples.target, examples.degraded, t[..., None, None])
+    candidates = examples.candidates
+    if candidates is not None:  # withheld where t < 1: they would tell what the guess was
+        candidates = candidates * (t == 1)[..., None, None]
     for group in state.optimizer.param_groups:
         group["lr"] = _rate(state, settings)
-    error = state.net(x_t, t * levels) - target
+    error = state.net(x_t, t * examples.levels, candidates) - examples.target
     # The root per window: the mean square would let the noisiest windows decide alone, and an
     # absolute error would aim at the median, which has less texture than the mean.
-    loss = (error.square().mean((1, 2, 3, 4)) + ERROR_FLOOR**2).sqrt().mean()
+    root = (error.square().mean((1, 2, 3, 4)) + ERROR_FLOOR**2).sqrt()
+    loss = (root / examples.scale).mean()
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 1.0)
@@ -253,41 +267,37 @@ def _report(
         state.phase,
         round(state.minutes, 2),
         sum(losses) / max(len(losses), 1),
-        _validate(state.ema, batches),
+        _validate(state.ema, batches, settings),
     )
     with (settings.out / "curve.jsonl").open("a") as file:
         file.write(json.dumps(report.__dict__) + "\n")
     on_report(report)
 
 
-def _validate(net: RestorationNet, batches: Batches) -> dict[int, float]:
-    if not batches.material.videos:
-        return {}
-    smallest = min(min(clip.shape[1:3]) for clip in batches.material.videos)
-    clean = batches.held_out(windows=8, size_px=min(128, smallest // 8 * 8))
-    scores: dict[int, float] = {}
-    for sigma in VALIDATION_SIGMAS:
-        generator = torch.Generator(clean.device).manual_seed(sigma)
-        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
-        levels = torch.zeros(*clean.shape[:2], len(LEVELS), device=clean.device)
-        levels[..., 0] = sigma / 255
-        with torch.inference_mode():
-            restored = net(clean + noise * sigma / 255, levels).clamp(0, 1)
-        mse = (restored - clean).square().mean((2, 3, 4))
-        scores[sigma] = round(float(-10 * mse.log10().mean()), 3)
-    return scores
+def _validate(net: RestorationNet, batches: Batches, settings: TrainSettings) -> dict[str, float]:
+    return settings.lesson.validate(net, batches) if batches.material.videos else {}
 
 
 def _initial_state(settings: TrainSettings, device: torch.device) -> _State:
     torch.manual_seed(settings.seed)
+    spec = replace(settings.spec, candidates=settings.lesson.candidates)
     if settings.init is None:
-        net = RestorationNet(settings.spec).on(device)
+        net = RestorationNet(spec).on(device)
     else:
-        net = weights.load(settings.init).net.on(device).train().requires_grad_()
+        net = _started_from(weights.load(settings.init), settings).on(device)
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
     )
     return _State(net, copy.deepcopy(net).requires_grad_(requires_grad=False), optimizer)
+
+
+def _started_from(start: weights.Weights, settings: TrainSettings) -> RestorationNet:
+    if start.task == settings.task:
+        return start.net.train().requires_grad_()
+    net = RestorationNet(replace(start.net.spec, candidates=settings.lesson.candidates))
+    painted = {name: value for name, value in net.state_dict().items() if name.startswith("head")}
+    net.load_state_dict({**start.net.state_dict(), **painted}, strict=False)
+    return net
 
 
 def _save(state: _State, path: Path) -> None:
@@ -331,7 +341,7 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def _card(
-    state: _State, settings: TrainSettings, held_out_psnr_db: dict[int, float]
+    state: _State, settings: TrainSettings, held_out_psnr_db: dict[str, float]
 ) -> dict[str, str]:
     recipe = {
         name: getattr(settings, name)
@@ -343,7 +353,6 @@ def _card(
             "warmup_steps",
             "ema_decay",
             "max_sigma",
-            "full_share",
             "seed",
             "decay_fraction",
         )

@@ -2,13 +2,14 @@
 
 A segment is a run of frames that is restored and encoded on its own. What comes out of it depends
 on nothing but its frames and `context` frames on either side, so segments can be finished in any
-order, in parallel, or after a restart. Inside a segment, windows overlap.
+order, in parallel, or after a restart. Inside a segment, windows overlap. Neither a window nor a
+context reaches across a cut, and where a segment ends follows from its own frames alone.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -20,9 +21,10 @@ class WindowPlan:
     """How a stream is cut.
 
     Attributes:
-        segment_frames: Frames of a segment; the last one of a stream may have fewer.
+        segment_frames: Frames of a segment at least: it ends at the first cut from there on, and
+            at the latest when twice as long. The last one of a stream may have fewer.
         context_frames: Frames read on either side of a segment and not output by it.
-        window_frames: Frames of a window; fewer where a segment ends.
+        window_frames: Frames of a window; fewer where a shot or a segment ends.
         overlap_frames: Frames that consecutive windows of a segment share.
     """
 
@@ -37,6 +39,11 @@ class WindowPlan:
         if not 0 <= self.context_frames <= self.segment_frames or self.segment_frames < 1:
             raise ValueError("segments must be at least as long as their context")
 
+    @property
+    def longest_segment_frames(self) -> int:
+        """Frames after which a segment ends even without a cut."""
+        return 2 * self.segment_frames
+
 
 @dataclass(frozen=True)
 class Window(Generic[Item]):
@@ -46,10 +53,13 @@ class Window(Generic[Item]):
         segment: Index of its segment.
         start: Index in the stream of its first frame.
         items: The frames themselves.
-        lead: Frames at its start that the window before, of the same segment, also covers.
-        tail: Frames at its end that the window after, of the same segment, also covers.
+        lead: Frames at its start that the window before, of the same segment, also covers; none
+            at a cut.
+        tail: Frames at its end that the window after, of the same segment, also covers; none at a
+            cut.
         keep_start: First frame in the stream that the segment outputs.
-        keep_stop: One past the last frame that the segment outputs.
+        keep_stop: One past the last frame that the segment outputs; while `ends_segment` is
+            False, one past the last that it may output.
         ends_segment: True for the last window of its segment.
     """
 
@@ -67,52 +77,62 @@ class Window(Generic[Item]):
         """One past the index of the last frame."""
         return self.start + len(self.items)
 
+    @property
+    def complete(self) -> list[tuple[Item, bool]]:
+        """Frames that no later window covers, and whether they are output or context."""
+        frames = self.items[: len(self.items) - self.tail]
+        return [
+            (frame, self.keep_start <= self.start + offset < self.keep_stop)
+            for offset, frame in enumerate(frames)
+        ]
 
-def cut(stream: Iterable[Item], plan: WindowPlan) -> Iterator[Window[Item]]:
+
+def cut(
+    stream: Iterable[Item],
+    plan: WindowPlan,
+    shot_of: Callable[[Item], int] = lambda _: 0,
+) -> Iterator[Window[Item]]:
     """Cut a stream of frames into windows, looking no further ahead than one window.
 
     Args:
         stream: Frames in order; indices count from 0.
         plan: The lengths.
+        shot_of: Shot that a frame belongs to. There is a cut wherever it changes.
 
     Yields:
         Windows in order, segment by segment. At most a window and two contexts are held.
     """
-    buffer = _Buffer(iter(stream))
-    segment = 0
-    while buffer.reaches(segment * plan.segment_frames):
-        first = segment * plan.segment_frames
-        limit = first + plan.segment_frames + plan.context_frames
-        start, lead = max(0, first - plan.context_frames), 0
+    buffer = _Buffer(iter(stream), shot_of)
+    segment = first = 0
+    while buffer.reaches(first):
+        shortest = first + plan.segment_frames
+        longest = first + plan.longest_segment_frames
+        limit = longest + plan.context_frames
+        start, lead = buffer.shot_start(first, first - plan.context_frames), 0
         while True:
-            stop = min(start + plan.window_frames, limit)
-            if not buffer.reaches(stop - 1):
-                stop = buffer.stop
-            last = stop == limit or not buffer.reaches(stop)
-            next_start = stop - plan.overlap_frames
+            stop = buffer.shot_stop(start, min(start + plan.window_frames, limit))
+            at_end = not buffer.reaches(stop)
+            at_cut = at_end or not buffer.same_shot(stop - 1, stop)
+            last = at_end or stop == limit or (at_cut and stop >= shortest)
+            shared = 0 if at_cut or last else plan.overlap_frames
+            keep_stop = min(stop, longest) if last else longest
             yield Window(
-                segment,
-                start,
-                buffer.slice(start, stop),
-                lead,
-                0 if last else plan.overlap_frames,
-                first,
-                min(first + plan.segment_frames, buffer.stop if last else limit),
-                last,
+                segment, start, buffer.slice(start, stop), lead, shared, first, keep_stop, last
             )
+            start, lead = stop - shared, shared
+            # A cut ends a segment without context, so only its longest form needs frames kept.
+            buffer.drop_before(min(start, longest - plan.context_frames))
             if last:
                 break
-            buffer.drop_before(min(next_start, first + plan.segment_frames - plan.context_frames))
-            start, lead = next_start, plan.overlap_frames
-        segment += 1
-        buffer.drop_before(segment * plan.segment_frames - plan.context_frames)
+        segment, first = segment + 1, keep_stop
 
 
 class _Buffer(Generic[Item]):
     """The part of a stream that is still needed."""
 
-    def __init__(self, source: Iterator[Item]) -> None:
+    def __init__(self, source: Iterator[Item], shot_of: Callable[[Item], int]) -> None:
         self._source = source
+        self._shot_of = shot_of
         self._items: deque[Item] = deque()
         self._start = 0
 
@@ -129,6 +149,24 @@ class _Buffer(Generic[Item]):
             except StopIteration:
                 return False
         return True
+
+    def same_shot(self, index: int, other: int) -> bool:
+        """Whether two frames that are held belong to one shot."""
+        first, second = (self._shot_of(self._items[i - self._start]) for i in (index, other))
+        return first == second
+
+    def shot_start(self, index: int, earliest: int) -> int:
+        """First frame, from `earliest` on and still held, of the shot that `index` is in."""
+        while index > max(earliest, self._start) and self.same_shot(index - 1, index):
+            index -= 1
+        return index
+
+    def shot_stop(self, index: int, latest: int) -> int:
+        """One past the last frame, before `latest`, of the shot that `index` is in."""
+        stop = index + 1
+        while stop < latest and self.reaches(stop) and self.same_shot(stop - 1, stop):
+            stop += 1
+        return stop
 
     def slice(self, start: int, stop: int) -> tuple[Item, ...]:
         return tuple(self._items[i - self._start] for i in range(start, stop))

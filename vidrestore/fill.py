@@ -1,0 +1,154 @@
+"""Missing frames: guesses made along the motion of what is there, refined by the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidrestore.align import Alignment, Motion, extrapolate, hold
+from vidrestore.diffuse import Restorer
+from vidrestore.metrics import LUMA_WEIGHTS
+
+CANDIDATES = 4
+"""Images that a guess is made of: each of two paths, read in the left frame and in the right."""
+
+LONGEST_WINDOW_FRAMES = 8
+WINDOW_PIXELS = 8 << 20
+"""Windows of large frames are shorter: what the network needs grows with the pixels."""
+
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A missing frame before the network has seen it.
+
+    Attributes:
+        rgb: (H, W, 3) float32, nominal [0, 1].
+        candidates: (H, W, 3 * CANDIDATES) float32: the images that it was made of, less itself.
+    """
+
+    rgb: Image
+    candidates: Image
+
+    @classmethod
+    def along(cls, alignment: Alignment, left: Image, right: Image) -> Self:
+        """The guess of an alignment between two frames (H, W, 3)."""
+        candidates = alignment.candidates(left, right)
+        return cls.of(alignment.guess(left, right, candidates), candidates)
+
+    @classmethod
+    def of(cls, rgb: Image, candidates: Sequence[Image]) -> Self:
+        """A guess and the images (H, W, 3) that it was made of."""
+        return cls(rgb, np.concatenate([image - rgb for image in candidates], axis=-1))
+
+    @property
+    def size_px(self) -> int:
+        """Pixels of the frame."""
+        return int(self.rgb.shape[0] * self.rgb.shape[1])
+
+
+class Filler:
+    """Refines guesses in windows of frames that are all missing.
+
+    What exists beside them reaches the network warped into place, as the candidates.
+
+    Args:
+        restorer: With weights for missing frames.
+        steps: Reverse steps K.
+
+    Attributes:
+        restorer: As given.
+    """
+
+    def __init__(self, restorer: Restorer, steps: int = 1) -> None:
+        self.restorer = restorer
+        self._steps = steps
+
+    def window_frames(self, size_px: int) -> int:
+        """Frames of that size that are refined together."""
+        return max(1, min(LONGEST_WINDOW_FRAMES, WINDOW_PIXELS // size_px))
+
+    def residuals(self, guesses: Sequence[Guess]) -> list[Tensor]:
+        """What to add to each of the guesses, in order of time, (3, H, W) float32 on the CPU."""
+        found: list[Tensor] = []
+        length = self.window_frames(guesses[0].size_px)
+        for start in range(0, len(guesses), length):
+            window = guesses[start : start + length]
+            rgb = _stacked([guess.rgb for guess in window])
+            candidates = _stacked([guess.candidates for guess in window])
+            found += self.restorer.refinement(rgb, candidates, self._steps).cpu()
+        return found
+
+
+def _stacked(images: Sequence[Image]) -> Tensor:
+    """(H, W, C) each to (T, C, H, W)."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
+def fill_clip(
+    clip: Image, known: NDArray[np.bool_], restorer: Restorer | None, steps: int = 1
+) -> Image:
+    """Predict the frames of a clip in memory that are not known.
+
+    Args:
+        clip: (T, H, W, 3) float32 RGB, nominal [0, 1]; frames that are not known are not read.
+        known: (T,) True where the frame is there; one at least.
+        restorer: With weights for missing frames; None for the unrefined guess along the flow.
+        steps: Reverse steps K.
+
+    Returns:
+        (T, H, W, 3) float32, not clamped; known frames unchanged.
+    """
+    filled = clip.copy()
+    for gap in _gaps(known):
+        aligned = [(index, *_aligned(clip, known, index)) for index in gap]
+        guesses = []
+        for index, alignment, left, right in aligned:
+            guesses.append(Guess.along(alignment, clip[left], clip[right]))
+            filled[index] = guesses[-1].rgb
+        if restorer is not None:
+            residuals = Filler(restorer, steps).residuals(guesses)
+            for index, residual in zip(gap, residuals, strict=True):
+                filled[index] += residual.permute(1, 2, 0).numpy()
+    return filled
+
+
+def _gaps(known: NDArray[np.bool_]) -> list[list[int]]:
+    """Runs of frames that are not known."""
+    gaps: list[list[int]] = []
+    for index in map(int, np.flatnonzero(~known)):
+        if gaps and gaps[-1][-1] == index - 1:
+            gaps[-1].append(index)
+        else:
+            gaps.append([index])
+    return gaps
+
+
+def _aligned(clip: Image, known: NDArray[np.bool_], index: int) -> tuple[Alignment, int, int]:
+    """How to make a frame, and of which two (one of them twice beyond either end)."""
+    before = [int(i) for i in np.flatnonzero(known[:index])[-2:]]
+    after = [index + 1 + int(i) for i in np.flatnonzero(known[index + 1 :])[:2]]
+    if before and after:
+        left, right = before[-1], after[0]
+        motion = Motion(luma(clip[left]), luma(clip[right]))
+        return motion.at((index - left) / (right - left)), left, right
+    side = before or after[::-1]  # in order towards the gap
+    last = side[-1]
+    if len(side) == 1:
+        return hold((clip.shape[1], clip.shape[2])), last, last
+    phase = (index - last) / (last - side[0])
+    return extrapolate(luma(clip[side[0]]), luma(clip[last]), phase), last, last
+
+
+def luma(rgb: Image) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB to 8-bit luma, which motion is seen in."""
+    weighed = rgb.clip(0, 1) @ np.array(LUMA_WEIGHTS, np.float32)
+    codes: NDArray[np.uint8] = np.rint(weighed * 255).astype(np.uint8)
+    return codes

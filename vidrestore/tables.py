@@ -1,0 +1,179 @@
+"""Results as tables for people. Nothing here prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from vidrestore.report import video_document
+
+if TYPE_CHECKING:
+    from vidrestore.check import OutputCheck
+    from vidrestore.compare import Comparison
+    from vidrestore.pipeline import RestoreResult
+    from vidrestore.probe import VideoInfo
+    from vidrestore.rows import Benchmark, MethodSummary, Row
+    from vidrestore.scoring import ReferenceScores
+
+
+def figure(value: float | None, digits: int = 2, missing: str = "identical") -> str:
+    """A number for a table."""
+    return missing if value is None else f"{value:.{digits}f}"
+
+
+def restore_table(result: RestoreResult) -> Table:
+    """What `restore` shows at the end."""
+    table = Table(title=str(result.output.path), title_justify="left")
+    for column in ("", "before", "after"):
+        table.add_column(column, justify="left" if not column else "right")
+    if result.scores is not None:
+        _add_scores(table, result.scores)
+    table.add_row(
+        "estimated noise (8-bit units)",
+        figure(result.noise_before, 1),
+        figure(result.noise_after, 1),
+    )
+    if result.self_test is not None:
+        table.add_row(
+            f"self-test, noise {result.self_test.sigma:g} (dB)",
+            figure(result.self_test.degraded_psnr_db),
+            figure(result.self_test.psnr_db),
+        )
+    if result.scores is None:
+        table.caption = "no reference was given, so there is no PSNR"
+    table.add_section()
+    table.add_row("frames", str(result.info.frames or "?"), str(result.frames))
+    if result.made_frames:
+        table.add_row("of them made", "", str(result.made_frames))
+    if result.cuts:
+        table.add_row("cuts", str(len(result.cuts)), "")
+    if result.damage is not None:
+        _add_damage(table, result)
+    _add_check(table, result.check)
+    fps = result.frames / result.wall_s
+    table.add_row("time", "", f"{result.wall_s:.1f} s, {fps:.2f} fps")
+    return table
+
+
+def _add_scores(table: Table, scores: ReferenceScores) -> None:
+    after = scores.output.scores
+    before = None if scores.input is None else scores.input.scores
+    for name, key, digits in (
+        ("PSNR, RGB (dB)", "psnr_db", 2),
+        ("PSNR, luma (dB)", "psnr_y_db", 2),
+        ("SSIM, RGB", "ssim", 4),
+        ("SSIM, luma", "ssim_y", 4),
+    ):
+        missing = "identical" if digits == 2 else "-"
+        old = "" if before is None else figure(getattr(before, key), digits, missing)
+        table.add_row(name, old, figure(getattr(after, key), digits, missing))
+    if scores.before_encoding_psnr_db is not None:
+        table.add_row("PSNR before encoding (dB)", "", figure(scores.before_encoding_psnr_db))
+
+
+def _add_damage(table: Table, result: RestoreResult) -> None:
+    """One row for each broken place: what, when, how many frames, how sure."""
+    assert result.damage is not None
+    tick, start = result.info.time_base, result.info.start_pts
+    for interval in result.damage.intervals:
+        at_s = float((interval.first_pts - start) * tick)
+        done = "made anew" if interval.repaired else "too long to repair"
+        table.add_row(
+            f"{interval.kind} at {at_s:.3f} s",
+            f"{interval.frames} frames",
+            f"{done} (confidence {interval.confidence:.2f})",
+        )
+    if not result.damage.intervals:
+        table.add_row("broken places", "0", "")
+
+
+def _add_check(table: Table, check: OutputCheck) -> None:
+    """The audio/video check, which the file has passed."""
+    table.add_row(
+        "first and last frame (s)",
+        "",
+        f"{float(check.first_found_s):.3f}, {float(check.last_found_s):.3f}",
+    )
+    table.add_row("duration of the video (s)", "", f"{float(check.duration_found_s):.3f}")
+    for audio in check.audio:
+        table.add_row(f"{audio.name}: packets", str(audio.packets_in), str(audio.packets_out))
+        if audio.offset_in_s is not None and audio.offset_out_s is not None:
+            table.add_row(
+                "its offset to the video (s)",
+                f"{float(audio.offset_in_s):.4f}",
+                f"{float(audio.offset_out_s):.4f}",
+            )
+
+
+def probe_table(info: VideoInfo) -> Table:
+    """What `probe` shows."""
+    table = Table(title=str(info.path), title_justify="left", show_header=False)
+    for name, value in video_document(info).items():
+        if name in {"path", "streams"} or value is None:
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {tag}" for key, tag in value.items() if tag) or "no tags"
+        table.add_row(name, str(value))
+    for stream in info.streams:
+        details = " ".join([stream.codec or "?", stream.language or "", *stream.dispositions])
+        table.add_row(f"stream {stream.index}", f"{stream.kind}: {details.strip()}")
+    return table
+
+
+def compare_table(comparison: Comparison) -> Table:
+    """What `compare` shows."""
+    table = Table()
+    for column in ("frames", "PSNR RGB", "PSNR luma", "SSIM RGB", "SSIM luma"):
+        table.add_column(column, justify="right")
+    scores = comparison.scores
+    table.add_row(
+        str(scores.frames),
+        figure(scores.psnr_db),
+        figure(scores.psnr_y_db),
+        figure(scores.ssim, 4, "-"),
+        figure(scores.ssim_y, 4, "-"),
+    )
+    return table
+
+
+def benchmark_table(result: Benchmark) -> Table:
+    """What `benchmark` shows: a row per clip and method, then the means over the clips.
+
+    Where frames were taken out, no method was given a picture of them, and those that lie behind
+    the last known frame have a column of their own.
+    """
+    title = f"{result.degradation}, seed {result.seed}; PSNR in dB"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    one_sided = any(row.one_sided_frames for row in result.rows)
+    given = any(row.input_psnr_db is not None for row in result.rows)
+    for column in ("clip", "method"):
+        table.add_column(column, no_wrap=True)
+    for column in ("PSNR", "SSIM", "luma PSNR", "s/frame"):
+        table.add_column(column, justify="right")
+    if given:
+        table.add_column("input PSNR", justify="right")
+    if one_sided:
+        table.add_column("one-sided PSNR", justify="right")
+
+    def figures(row: Row | MethodSummary) -> list[str]:
+        return [
+            figure(row.psnr_db),
+            figure(row.ssim, 4, "-"),
+            figure(row.psnr_y_db),
+            figure(row.seconds_per_frame, 3, "-"),
+            *([figure(row.input_psnr_db)] if given else []),
+            *([_one_sided(row)] if one_sided else []),
+        ]
+
+    for row in result.rows:
+        table.add_row(row.clip, row.method, *figures(row))
+    table.add_section()
+    for mean in result.summary:
+        table.add_row(f"mean of {mean.clips}", mean.method, *figures(mean))
+    return table
+
+
+def _one_sided(row: Row | MethodSummary) -> str:
+    return figure(row.one_sided_psnr_db, missing="identical" if row.one_sided_frames else "-")
