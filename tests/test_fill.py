@@ -63,7 +63,7 @@ class CountingRestorer:
 
 def test_every_guess_is_refined_once_in_bounded_windows() -> None:
     image = np.zeros((8, 8, 3), np.float32)
-    guesses = [Guess.of(image, [image] * CANDIDATES)] * 19
+    guesses = [Guess.of(image, [image] * 4, image, image)] * 19
     restorer = CountingRestorer()
     residuals = Filler(restorer).residuals(guesses)  # type: ignore[arg-type]
     assert len(residuals) == 19

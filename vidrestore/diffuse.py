@@ -133,7 +133,7 @@ class Restorer:
 
         Args:
             guesses: (T, 3, H, W) float32 RGB, nominal [0, 1], any size.
-            candidates: (T, 3 * N, H, W) float32: the N images that each guess was made of, less
+            candidates: (T, 3 * N, H, W) float32: the N images to choose from for each guess, less
                 the guess.
             steps: Reverse steps K; 1 gives the best PSNR.
 

@@ -15,8 +15,9 @@ from vidrestore.align import Alignment, Motion, extrapolate, hold
 from vidrestore.diffuse import Restorer
 from vidrestore.metrics import LUMA_WEIGHTS
 
-CANDIDATES = 4
-"""Images that a guess is made of: each of two paths, read in the left frame and in the right."""
+CANDIDATES = 6
+"""Images that the network may choose from: each of two paths, read in the left frame and in the
+right one, and the two as they are, for what does not move."""
 
 LONGEST_WINDOW_FRAMES = 8
 WINDOW_PIXELS = 8 << 20
@@ -31,7 +32,7 @@ class Guess:
 
     Attributes:
         rgb: (H, W, 3) float32, nominal [0, 1].
-        candidates: (H, W, 3 * CANDIDATES) float32: the images that it was made of, less itself.
+        candidates: (H, W, 3 * CANDIDATES) float32: the images to choose from, less itself.
     """
 
     rgb: Image
@@ -40,13 +41,14 @@ class Guess:
     @classmethod
     def along(cls, alignment: Alignment, left: Image, right: Image) -> Self:
         """The guess of an alignment between two frames (H, W, 3)."""
-        candidates = alignment.candidates(left, right)
-        return cls.of(alignment.guess(left, right, candidates), candidates)
+        paths = alignment.candidates(left, right)
+        return cls.of(alignment.guess(left, right, paths), paths, left, right)
 
     @classmethod
-    def of(cls, rgb: Image, candidates: Sequence[Image]) -> Self:
-        """A guess and the images (H, W, 3) that it was made of."""
-        return cls(rgb, np.concatenate([image - rgb for image in candidates], axis=-1))
+    def of(cls, rgb: Image, paths: Sequence[Image], left: Image, right: Image) -> Self:
+        """A guess, what its paths say, and the frames beside it, all (H, W, 3)."""
+        images = (*paths, left, right)
+        return cls(rgb, np.concatenate([image - rgb for image in images], axis=-1))
 
     @property
     def size_px(self) -> int:

@@ -43,8 +43,8 @@ class ModelSpec:
         shift_divisor: One part in this many of the channels comes from each neighbour.
         attention_heads: Heads of the temporal attention at 1/8.
         attention_radius: Frames on either side that a frame attends to.
-        candidates: Images that come with every missing frame: the neighbours, warped to it. 0 if
-            the network knows no missing frames.
+        candidates: Images that come with every missing frame: its neighbours, warped to it or as
+            they are. 0 if the network knows no missing frames.
     """
 
     channels: tuple[int, int, int] = (64, 96, 128)
@@ -59,7 +59,7 @@ class ModelSpec:
         """Multiply-accumulates for one pixel of one frame, convolutions only."""
         half, quarter, eighth = self.channels
         block = 2 * 9
-        macs_half = 2 * block * half**2 + 9 * half * (12 + 12 + 12 * self.candidates)
+        macs_half = 2 * block * half**2 + 9 * half * (12 + 12 + (12 + 4) * self.candidates)
         macs_quarter = 2 * block * quarter**2 + 4 * half * quarter + 4 * half * quarter
         macs_eighth = self.middle_blocks * block * eighth**2 + 8 * quarter * eighth + 4 * eighth**2
         return macs_half / 4 + macs_quarter / 16 + macs_eighth / 64
@@ -192,7 +192,7 @@ class RestorationNet(nn.Module):
                 multiples of `MULTIPLE_PX`.
             levels: (B, T, 4) float32, see `LEVELS`; or (1, 1, 4), the same for all frames.
             candidates: (B, T, 3 * spec.candidates, H, W) float32: for a missing frame the images
-                that its guess was made of, less the guess; None or 0 where they are withheld.
+                to choose from, less the guess; None or 0 where they are withheld.
 
         Returns:
             (B, T, 3, H, W) float32.

@@ -185,8 +185,10 @@ class Retimer:
             for a, b in zip(left.planes, right.planes, strict=True)
         )
         base = Frame(left.index, slot.pts, planes, left.shot)
-        candidates = alignment.candidates(self._rgb(left), self._rgb(right))
-        self._waiting.append(_Made(slot.pts, base, Guess.of(self._rgb(base), candidates)))
+        left_rgb, right_rgb = self._rgb(left), self._rgb(right)
+        paths = alignment.candidates(left_rgb, right_rgb)
+        guess = Guess.of(self._rgb(base), paths, left_rgb, right_rgb)
+        self._waiting.append(_Made(slot.pts, base, guess))
         self.made += 1
 
     def _flush(self, segment: int, *, full_only: bool = False) -> Iterator[tuple[int, Frame]]:
