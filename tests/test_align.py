@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage import data
 
-from vidrestore.align import Motion, extrapolate, hold
+from vidrestore.align import Drift, Motion, hold
 
 Image = NDArray[np.float32]
 
@@ -82,7 +82,7 @@ def test_where_flow_fails_the_guess_is_no_worse_than_the_blend() -> None:
 
 def test_motion_goes_on_beyond_the_last_frame() -> None:
     past, last, truth = moved(0), moved(4), moved(8)
-    guess = extrapolate(codes(past), codes(last), 1.0).guess(last, last)
+    guess = Drift(codes(past), codes(last)).at(1.0).guess(last, last)
     assert psnr_db(guess, truth) > psnr_db(last, truth) + 8
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Clips
-from vidrestore.compare import converter_of
+from vidrestore.convert import FrameConverter
 from vidrestore.decode import Frame
 from vidrestore.probe import VideoInfo, probe
 from vidrestore.retime import Restored, Retimer
@@ -57,7 +57,7 @@ def run(
     step = round(1 / (info.frame_rate * info.time_base))
     end_pts = (retiming.times or [frame.pts for frame in frames])[-1] + step
     retimer = Retimer(
-        info, line, None, converter_of(info), end_pts, repairs=retiming.times is not None
+        info, line, None, FrameConverter(info), end_pts, repairs=retiming.times is not None
     )
     return list(retimer.retime(restored(frames, plan or WindowPlan())))
 

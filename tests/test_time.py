@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import Clips, decode_all
 from vidrestore import weights
 from vidrestore.codecs import EncodeSettings
-from vidrestore.errors import UsageError, WeightsError
+from vidrestore.errors import InputError, UsageError, WeightsError
 from vidrestore.fill import CANDIDATES
 from vidrestore.model import ModelSpec, RestorationNet
 from vidrestore.pipeline import RestoreResult, restore
@@ -171,6 +171,14 @@ def test_cuts_are_written_and_read(clips: Clips, tmp_path: Path, untrained: Path
     assert [float(cut) for cut in found.cuts] == [0.5]
     given = run(source, tmp_path / "b.mkv", untrained, relative("2"), cuts=listed)
     assert given.cuts == found.cuts
+
+
+def test_a_missing_list_of_cuts_is_an_input_error(
+    clips: Clips, tmp_path: Path, untrained: Path
+) -> None:
+    with pytest.raises(InputError, match=r"missing\.csv"):
+        run(clips.plain, tmp_path / "a.mkv", untrained, relative("2"), cuts=Path("missing.csv"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

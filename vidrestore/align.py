@@ -158,18 +158,20 @@ def flow(source: NDArray[np.uint8], target: NDArray[np.uint8]) -> Field:
     return found
 
 
-def extrapolate(past: NDArray[np.uint8], last: NDArray[np.uint8], phase: float) -> Alignment:
-    """A frame beyond the last one of a side, if the motion goes on steadily.
+class Drift:
+    """Motion of the last two frames of a side, which goes on steadily beyond them.
 
     Args:
         past: (H, W) uint8 luma of the frame before `last`.
         last: The same of the last frame.
-        phase: How far beyond `last`, in intervals between the two.
-
-    Returns:
-        An alignment that takes `last` as both its neighbours.
     """
-    return _one_sided(np.float32(phase) * _project(flow(last, past), phase))
+
+    def __init__(self, past: NDArray[np.uint8], last: NDArray[np.uint8]) -> None:
+        self._to_past = flow(last, past)
+
+    def at(self, phase: float) -> Alignment:
+        """The frame `phase` intervals beyond `last`, which stands for both its neighbours."""
+        return _one_sided(np.float32(phase) * _project(self._to_past, phase))
 
 
 def hold(size: tuple[int, int]) -> Alignment:

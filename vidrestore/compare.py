@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vidrestore.colour import PlaneConverter, PlaneFormat
+from vidrestore.convert import FrameConverter
 from vidrestore.decode import Decoder, Frame
 from vidrestore.errors import InputError
 from vidrestore.metrics import (
@@ -22,7 +22,7 @@ from vidrestore.metrics import (
     find_offset,
     thumbnail,
 )
-from vidrestore.probe import VideoInfo, probe
+from vidrestore.probe import probe
 
 ALIGN_FRAMES = 48
 SAME_CONTENT_CORRELATION = 0.5
@@ -41,18 +41,6 @@ class Comparison:
     scores: ClipScores
     alignment: Alignment
     unmatched_frames: int
-
-
-def converter_of(info: VideoInfo) -> PlaneConverter:
-    """The converter between a video's native planes and RGB."""
-    return PlaneConverter(
-        PlaneFormat.from_name(info.plane_format),
-        info.width,
-        info.height,
-        matrix=info.colour.matrix,
-        colour_range=info.colour.range,
-        chroma_location=info.colour.chroma_location,
-    )
 
 
 class RgbReader:
@@ -77,7 +65,7 @@ class RgbReader:
     ) -> None:
         self.info = probe(path, framerate)
         self.ffmpeg = ffmpeg
-        self.converter = converter_of(self.info)
+        self.converter = FrameConverter(self.info)
         self.start = start
         self.end = end
 
@@ -89,10 +77,7 @@ class RgbReader:
 
     def rgb(self, frame: Frame, *, clamp: bool = True) -> NDArray[np.float32]:
         """A frame as (H, W, 3) float32 RGB, in [0, 1] if clamped as a screen does."""
-        import torch
-
-        planes = [torch.from_numpy(plane)[None] for plane in frame.planes]
-        rgb: NDArray[np.float32] = self.converter.to_rgb(planes)[0].permute(1, 2, 0).numpy()
+        rgb = self.converter.rgb(frame)
         return np.clip(rgb, 0, 1) if clamp else rgb
 
     def thumbnails(self) -> list[NDArray[np.float32]]:

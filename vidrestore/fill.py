@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidrestore.align import Alignment, Motion, extrapolate, hold
+from vidrestore.align import Alignment, Drift, Motion, hold
 from vidrestore.diffuse import Restorer
 from vidrestore.metrics import LUMA_WEIGHTS
 
@@ -110,11 +110,10 @@ def fill_clip(
     """
     filled = clip.copy()
     for gap in _gaps(known):
-        aligned = [(index, *_aligned(clip, known, index)) for index in gap]
-        guesses = []
-        for index, alignment, left, right in aligned:
-            guesses.append(Guess.along(alignment, clip[left], clip[right]))
-            filled[index] = guesses[-1].rgb
+        alignments, left, right = _alignments(clip, known, gap)
+        guesses = [Guess.along(alignment, left, right) for alignment in alignments]
+        for index, guess in zip(gap, guesses, strict=True):
+            filled[index] = guess.rgb
         if restorer is not None:
             residuals = Filler(restorer, steps).residuals(guesses)
             for index, residual in zip(gap, residuals, strict=True):
@@ -133,20 +132,24 @@ def _gaps(known: NDArray[np.bool_]) -> list[list[int]]:
     return gaps
 
 
-def _aligned(clip: Image, known: NDArray[np.bool_], index: int) -> tuple[Alignment, int, int]:
-    """How to make a frame, and of which two (one of them twice beyond either end)."""
-    before = [int(i) for i in np.flatnonzero(known[:index])[-2:]]
-    after = [index + 1 + int(i) for i in np.flatnonzero(known[index + 1 :])[:2]]
+def _alignments(
+    clip: Image, known: NDArray[np.bool_], gap: list[int]
+) -> tuple[list[Alignment], Image, Image]:
+    """How to make the frames of a gap, and of which two (one of them twice beyond either end)."""
+    before = [int(i) for i in np.flatnonzero(known[: gap[0]])[-2:]]
+    after = [gap[-1] + 1 + int(i) for i in np.flatnonzero(known[gap[-1] + 1 :])[:2]]
     if before and after:
         left, right = before[-1], after[0]
         motion = Motion(luma(clip[left]), luma(clip[right]))
-        return motion.at((index - left) / (right - left)), left, right
+        between = [motion.at((index - left) / (right - left)) for index in gap]
+        return between, clip[left], clip[right]
     side = before or after[::-1]  # in order towards the gap
     last = side[-1]
     if len(side) == 1:
-        return hold((clip.shape[1], clip.shape[2])), last, last
-    phase = (index - last) / (last - side[0])
-    return extrapolate(luma(clip[side[0]]), luma(clip[last]), phase), last, last
+        return [hold((clip.shape[1], clip.shape[2]))] * len(gap), clip[last], clip[last]
+    drift = Drift(luma(clip[side[0]]), luma(clip[last]))
+    beyond = [drift.at((index - last) / (last - side[0])) for index in gap]
+    return beyond, clip[last], clip[last]
 
 
 def luma(rgb: Image) -> NDArray[np.uint8]:

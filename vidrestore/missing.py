@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidrestore.align import Motion, extrapolate
+from vidrestore.align import Drift, Motion
 from vidrestore.fill import Guess, Image, luma
 from vidrestore.model import LEVELS
 
@@ -78,11 +78,8 @@ def _guesses(window: Image, random: np.random.Generator) -> tuple[list[int], lis
         guesses.append(Guess.along(alignment, window[left], window[right]))
     if pattern:
         return [missing for _, missing, _ in pattern], guesses
-    beyond = [2, 3]
-    return beyond, [
-        Guess.along(extrapolate(lumas[0], lumas[1], index - 1), window[1], window[1])
-        for index in beyond
-    ]
+    drift, beyond = Drift(lumas[0], lumas[1]), [2, 3]
+    return beyond, [Guess.along(drift.at(index - 1), window[1], window[1]) for index in beyond]
 
 
 def _used(truth: Image, random: np.random.Generator) -> Image:

@@ -180,6 +180,7 @@ class _Run:
         self.settings = settings
         self.warnings: list[str] = []
         self.log = ShotLog(self.info)
+        self.given_cuts = None if settings.cuts is None else read_cuts(settings.cuts)
         self.trim = settings.start is not None or settings.end is not None
 
         def network(task: str) -> Restorer:
@@ -274,8 +275,7 @@ class _Run:
         """The good frames of the source, their shots told."""
         bad = frozenset() if self.damage is None else self.damage.bad
         good = (frame for frame in decoder if frame.pts not in bad)
-        given = None if self.settings.cuts is None else read_cuts(self.settings.cuts)
-        for frame in label_shots(good, self.info, given):
+        for frame in label_shots(good, self.info, self.given_cuts):
             self.log.add(frame)
             yield frame
 
@@ -322,7 +322,7 @@ class _Run:
             "end": str(settings.end),
             "retiming": str(settings.wanted),
             "missing": [] if self.damage is None else sorted(self.damage.missing),
-            "cuts": None if settings.cuts is None else settings.cuts.read_text(),
+            "cuts": None if self.given_cuts is None else [str(cut) for cut in self.given_cuts],
             "encode": asdict(settings.encode),
             "plan": asdict(settings.plan),
         }

@@ -8,17 +8,16 @@ motion of the nearer side.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from vidrestore.align import Alignment, Motion, extrapolate, hold
-from vidrestore.colour import PlaneConverter
+from vidrestore.align import Alignment, Drift, Motion, hold
+from vidrestore.convert import FrameConverter
 from vidrestore.decode import Frame
 from vidrestore.fill import Filler, Guess
 from vidrestore.probe import VideoInfo
@@ -48,9 +47,8 @@ class Restored:
 
 @dataclass(frozen=True)
 class _Made:
-    """A frame that waits for the network: what is known of it, and where it goes."""
+    """A frame that waits for the network, and what is known of it."""
 
-    pts: int
     base: Frame
     guess: Guess
 
@@ -79,7 +77,7 @@ class Retimer:
         info: VideoInfo,
         timeline: Timeline,
         filler: Filler | None,
-        converter: PlaneConverter,
+        converter: FrameConverter,
         end_pts: int | None,
         *,
         repairs: bool,
@@ -96,6 +94,7 @@ class Retimer:
         self._depth_shift = info.bit_depth - 8
         self._count = 0
         self._waiting: list[Frame | _Made] = []
+        self._seen: deque[tuple[Frame, NDArray[np.float32]]] = deque(maxlen=2)
 
     def retime(self, restored: Iterable[Restored]) -> Iterator[tuple[int, Frame]]:
         """Yield (segment index, frame) for every slot of the timeline, in order."""
@@ -169,7 +168,7 @@ class Retimer:
         alignment = (
             hold((last.planes[0].shape[0], last.planes[0].shape[1]))
             if past is None
-            else extrapolate(self._luma(past), self._luma(last), float(phase))
+            else Drift(self._luma(past), self._luma(last)).at(float(phase))
         )
         self._make(slot, alignment, last, last)
         self.flow_s += time.monotonic() - start_s
@@ -187,8 +186,8 @@ class Retimer:
         base = Frame(left.index, slot.pts, planes, left.shot)
         left_rgb, right_rgb = self._rgb(left), self._rgb(right)
         paths = alignment.candidates(left_rgb, right_rgb)
-        guess = Guess.of(self._rgb(base), paths, left_rgb, right_rgb)
-        self._waiting.append(_Made(slot.pts, base, guess))
+        guess = Guess.of(self._converter.rgb(base), paths, left_rgb, right_rgb)
+        self._waiting.append(_Made(base, guess))
         self.made += 1
 
     def _flush(self, segment: int, *, full_only: bool = False) -> Iterator[tuple[int, Frame]]:
@@ -201,20 +200,15 @@ class Retimer:
             residuals = iter(self._filler.residuals([entry.guess for entry in made]))
             self.model_s += time.monotonic() - start_s
         for entry in self._waiting:
-            frame = entry
-            if isinstance(entry, _Made):
-                frame = (
-                    entry.base if self._filler is None else self._add(entry.base, next(residuals))
-                )
-            assert isinstance(frame, Frame)
+            if isinstance(entry, Frame):
+                frame = entry
+            elif self._filler is None:
+                frame = entry.base
+            else:
+                frame = self._converter.add(entry.base, next(residuals))
             yield segment, replace(frame, index=self._count)
             self._count += 1
         self._waiting.clear()
-
-    def _add(self, base: Frame, residual: Tensor) -> Frame:
-        planes = [torch.from_numpy(plane)[None] for plane in base.planes]
-        whole = self._converter.add_residual(planes, residual[None])
-        return replace(base, planes=tuple(plane[0].numpy() for plane in whole))
 
     @property
     def _peak(self) -> int:
@@ -226,11 +220,12 @@ class Retimer:
         return luma if luma.dtype == np.uint8 else (luma >> self._depth_shift).astype(np.uint8)
 
     def _rgb(self, frame: Frame) -> NDArray[np.float32]:
-        planes = [torch.from_numpy(plane)[None] for plane in frame.planes]
-        rgb: NDArray[np.float32] = (
-            self._converter.to_rgb(planes)[0].permute(1, 2, 0).contiguous().numpy()
-        )
-        return rgb
+        """RGB of a frame of the source; that of the last two is remembered."""
+        for known, rgb in self._seen:
+            if known is frame:
+                return rgb
+        self._seen.append((frame, self._converter.rgb(frame)))
+        return self._seen[-1][1]
 
 
 def _rounded(plane: NDArray[np.float32], dtype: np.dtype, peak: int) -> NDArray[np.generic]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Self
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from vidrestore.clock import Clock
 from vidrestore.codecs import EncodeSettings
-from vidrestore.compare import converter_of
+from vidrestore.convert import FrameConverter
 from vidrestore.decode import Frame
 from vidrestore.diffuse import Levels, Restorer
 from vidrestore.encode import SegmentEncoder, SegmentFile
@@ -70,7 +68,7 @@ class WindowRestorer:
         self._steps = steps
         self._strength = strength
         self._plan = plan
-        self._converter = converter_of(info)
+        self._converter = FrameConverter(info)
 
     def restore(self, frames: Iterable[Frame]) -> Iterator[Restored]:
         """Yield restored frames in order, context too, as soon as no window can change them."""
@@ -82,7 +80,7 @@ class WindowRestorer:
             if self._restorers:
                 residuals = stitcher.add(window, self._residual(window.items))
             for (frame, kept), residual in zip(window.complete, residuals, strict=True):
-                restored = frame if residual is None else self._apply(frame, residual)
+                restored = frame if residual is None else self._converter.add(frame, residual)
                 yield Restored(window.segment, restored, kept)
                 done += kept
             now_s = time.monotonic()
@@ -90,15 +88,9 @@ class WindowRestorer:
             if done > first[1]:
                 self.steady_fps = (done - first[1]) / (now_s - first[0])
 
-    def _apply(self, frame: Frame, residual: Tensor) -> Frame:
-        planes = [torch.from_numpy(plane)[None] for plane in frame.planes]
-        restored = self._converter.add_residual(planes, residual[None])
-        return replace(frame, planes=tuple(plane[0].numpy() for plane in restored))
-
     def _residual(self, frames: Sequence[Frame]) -> Tensor:
         """(T, 3, H, W) float32 on the CPU: what all networks add, times the strength."""
-        planes = zip(*(frame.planes for frame in frames), strict=True)
-        degraded = self._converter.to_rgb([torch.from_numpy(np.stack(plane)) for plane in planes])
+        degraded = self._converter.window(frames)
         start_s = time.monotonic()
         total: Tensor | None = None
         for restorer in self._restorers:

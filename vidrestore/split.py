@@ -70,6 +70,4 @@ def _split(before: RgbReader, old: Frame, after: RgbReader, new: Frame) -> Frame
     left, line = slice(0, middle), slice(middle - LINE_PX // 2, middle + LINE_PX // 2)
     change[:, left] = torch.from_numpy(before.rgb(old))[:, left] - result[:, left]
     change[:, line] = 1 - result[:, line]
-    planes = [torch.from_numpy(plane)[None] for plane in new.planes]
-    split = after.converter.add_residual(planes, change.permute(2, 0, 1)[None])
-    return Frame(new.index, new.pts, tuple(plane[0].numpy() for plane in split))
+    return after.converter.add(new, change.permute(2, 0, 1))
