@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage import data
 
-from vidrestore.align import Drift, Motion, hold
+from vidrestore.align import Drift, Motion, hold, medium_flow
 
 Image = NDArray[np.float32]
 
@@ -89,3 +89,25 @@ def test_motion_goes_on_beyond_the_last_frame() -> None:
 def test_holding_gives_the_frame_itself() -> None:
     left = moved(0)
     np.testing.assert_allclose(hold((128, 160)).guess(left, left), left, atol=1e-3)
+
+
+@pytest.mark.parametrize("size_px", [12, 16])
+def test_a_small_thing_is_followed_better_than_by_the_plain_preset(size_px: int) -> None:
+    def scene(place_px: int) -> Image:
+        background = moved(0, codes(cv2.cvtColor(data.coffee(), cv2.COLOR_RGB2GRAY)))
+        thing = moved(0)[20 : 20 + size_px, 60 : 60 + size_px]
+        background[50 : 50 + size_px, place_px : place_px + size_px] = thing
+        return background
+
+    left, right, truth = scene(50), scene(62), scene(56)
+    found = Motion(codes(left), codes(right)).at(0.5).guess(left, right)
+    plain = Motion(codes(left), codes(right), medium_flow).at(0.5).guess(left, right)
+    assert psnr_db(found, truth) > psnr_db(plain, truth) + 2
+
+
+def test_shares_are_those_that_the_guess_is_made_with() -> None:
+    left, right = moved(0), moved(8)
+    alignment = Motion(codes(left), codes(right)).at(0.25)
+    images = np.stack([*alignment.candidates(left, right), left, right], axis=-1)
+    made = (images * alignment.shares()).sum(-1)
+    np.testing.assert_allclose(made, alignment.guess(left, right), atol=1e-2)

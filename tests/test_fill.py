@@ -7,6 +7,7 @@ import pytest
 import torch
 from skimage import data
 
+from vidrestore.align import hold
 from vidrestore.fill import CANDIDATES, Filler, Guess, Image, fill_clip
 
 
@@ -56,14 +57,14 @@ class CountingRestorer:
     def refinement(
         self, guesses: torch.Tensor, candidates: torch.Tensor, steps: int
     ) -> torch.Tensor:
-        assert candidates.shape[1] == 3 * CANDIDATES
+        assert candidates.shape[1] == 4 * CANDIDATES
         self.windows.append(tuple(guesses.shape))
         return torch.full_like(guesses, 0.25)
 
 
 def test_every_guess_is_refined_once_in_bounded_windows() -> None:
     image = np.zeros((8, 8, 3), np.float32)
-    guesses = [Guess.of(image, [image] * 4, image, image)] * 19
+    guesses = [Guess.of(hold((8, 8)), image, [image] * 4, image, image)] * 19
     restorer = CountingRestorer()
     residuals = Filler(restorer).residuals(guesses)  # type: ignore[arg-type]
     assert len(residuals) == 19

@@ -180,3 +180,20 @@ def test_arithmetic_per_pixel_is_what_the_convolutions_do(spec: ModelSpec) -> No
     with torch.no_grad():
         net(x, levels)
     assert macs == spec.macs_per_pixel * 2 * 16 * 16
+
+
+def test_a_guess_that_all_candidates_agree_with_is_left_alone() -> None:
+    net = network(ModelSpec((8, 8, 16), middle_blocks=1, attention_heads=2, candidates=2))
+    x, levels = window(2)
+    candidates = torch.zeros(1, 2, 8, *x.shape[3:])
+    candidates[:, :, 6:] = 0.5  # their shares
+    assert not net.residual(x, levels, candidates).any()
+    candidates[:, :, 0, 4:8, 4:8] = 0.1
+    assert net.residual(x, levels, candidates)[..., 4:8, 4:8].abs().min() > 0
+
+
+def test_withheld_candidates_say_nothing() -> None:
+    net = network(ModelSpec((8, 8, 16), middle_blocks=1, attention_heads=2, candidates=2))
+    x, levels = window(2)
+    nothing = torch.zeros(1, 2, 8, *x.shape[3:])
+    assert torch.equal(net.residual(x, levels, nothing), net.residual(x, levels))

@@ -106,7 +106,7 @@ def test_only_predicted_frames_are_scored_in_eight_bits() -> None:
 def test_frames_without_a_right_neighbour_are_reported_apart() -> None:
     clip = moving(8)  # 7 has none
     rows, shorter = rows_of(clip, "drop:2"), rows_of(clip[:7], "drop:2")
-    for method in ("dis", "blend", "repeat"):
+    for method in ("guess", "dis", "blend", "repeat"):
         assert (rows[method].frames, rows[method].one_sided_frames) == (3, 1)
         assert rows[method].psnr_db == pytest.approx(shorter[method].psnr_db, abs=1e-6)
         assert (shorter[method].one_sided_frames, shorter[method].one_sided_psnr_db) == (0, None)
@@ -133,7 +133,7 @@ def test_methods_never_see_the_missing_frames() -> None:
 
 def test_every_method_has_a_row_and_flow_beats_blending() -> None:
     rows = rows_of(moving(11), "gap:3", FFMPEG)
-    assert set(rows) == {"dis", "blend", "repeat", "minterpolate"}
+    assert set(rows) == {"guess", "dis", "blend", "repeat", "minterpolate"}
     assert rows["dis"].psnr_db > rows["blend"].psnr_db + 3
     result = Benchmark("gap:3", 0, tuple(rows.values()), summarise(list(rows.values())))
     json.dumps(benchmark_document(result), allow_nan=False)

@@ -9,8 +9,10 @@ the plain blend of the two frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +21,8 @@ from numpy.typing import NDArray
 Image = NDArray[np.float32]
 Field = NDArray[np.float32]
 """Displacements (H, W, 2), x then y, in pixels."""
+Search = Callable[[NDArray[np.uint8], NDArray[np.uint8]], Field]
+"""Finds where each pixel of one luma plane is in another."""
 
 FIXED_POINT_STEPS = 3
 MISMATCH_GAIN = 30.0
@@ -28,6 +32,8 @@ INCONSISTENCY_GAIN = 0.25
 MISMATCH_WINDOW_PX = 5
 SMALL_FRAME_PX = 200_000
 """Frames up to this size are searched down to single pixels, larger ones to pairs."""
+COARSE_SCALE = 2
+"""Octaves down from full size, where small frames are searched densely first."""
 BLEND_TRUST = 1e-3
 """Trust in the plain blend; it takes over where both paths have less."""
 
@@ -81,6 +87,16 @@ class Alignment:
             for image, field in ((left, path.to_left), (right, path.to_right))
         ]
 
+    def shares(self) -> Image:
+        """Shares of the candidates, and of the two frames as they are, in the guess.
+
+        Returns:
+            (H, W, 2 * paths + 2) float32 that sum to 1 along the last axis.
+        """
+        sides = (1 - self.phase, self.phase)
+        weights = (*(path.weight for path in self.paths), self.blend_weight)
+        return np.stack([weight * np.float32(side) for weight in weights for side in sides], -1)
+
     def guess(self, left: Image, right: Image, candidates: list[Image] | None = None) -> Image:
         """The weighted mean of all paths.
 
@@ -109,13 +125,17 @@ class Motion:
     Args:
         left: (H, W) uint8 luma.
         right: The same of a later frame.
+        search: How flow is found; None for `flow`.
     """
 
-    def __init__(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, left: NDArray[np.uint8], right: NDArray[np.uint8], search: Search | None = None
+    ) -> None:
+        search = search or flow
         self._left = np.asarray(left, np.float32) / np.float32(255)
         self._right = np.asarray(right, np.float32) / np.float32(255)
-        self.forward: Field = flow(left, right)
-        self.backward: Field = flow(right, left)
+        self.forward: Field = search(left, right)
+        self.backward: Field = search(right, left)
         self._missed_forward = _distance(self.forward + _follow(self.backward, self.forward))
         self._missed_backward = _distance(self.backward + _follow(self.forward, self.backward))
 
@@ -151,11 +171,32 @@ class Motion:
 
 def flow(source: NDArray[np.uint8], target: NDArray[np.uint8]) -> Field:
     """Where each pixel of `source` is in `target`; both are (H, W) uint8 luma."""
+    if source.size > SMALL_FRAME_PX:
+        return medium_flow(source, target)
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    if source.size <= SMALL_FRAME_PX:
-        search.setFinestScale(0)
-    found: Field = np.asarray(search.calc(source, target, None), np.float32)  # type: ignore[call-overload]
-    return found
+    search.setCoarsestScale(COARSE_SCALE - 1)
+    search.setFinestScale(0)
+    search.setPatchStride(4)
+    found: Any = _coarse_flow(source, target)
+    return np.asarray(search.calc(source, target, found), np.float32)
+
+
+def medium_flow(source: NDArray[np.uint8], target: NDArray[np.uint8]) -> Field:
+    """Flow by OpenCV's medium preset as it comes, down to pairs of pixels."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.asarray(search.calc(source, target, None), np.float32)  # type: ignore[call-overload]
+
+
+def _coarse_flow(source: NDArray[np.uint8], target: NDArray[np.uint8]) -> Field:
+    """Flow of the coarse scales: a patch at every pixel, and no smoothing.
+
+    Smoothing lets what is small and fast drown in its surroundings.
+    """
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setFinestScale(COARSE_SCALE)
+    search.setPatchStride(1)
+    search.setVariationalRefinementIterations(0)
+    return np.asarray(search.calc(source, target, None), np.float32)  # type: ignore[call-overload]
 
 
 class Drift:

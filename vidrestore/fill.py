@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidrestore.align import Alignment, Drift, Motion, hold
+from vidrestore.align import Alignment, Drift, Motion, Search, hold
 from vidrestore.diffuse import Restorer
 from vidrestore.metrics import LUMA_WEIGHTS
 
@@ -32,7 +32,8 @@ class Guess:
 
     Attributes:
         rgb: (H, W, 3) float32, nominal [0, 1].
-        candidates: (H, W, 3 * CANDIDATES) float32: the images to choose from, less itself.
+        candidates: (H, W, 4 * CANDIDATES) float32: the images to choose from, less itself, then
+            the share that each has in it.
     """
 
     rgb: Image
@@ -42,13 +43,16 @@ class Guess:
     def along(cls, alignment: Alignment, left: Image, right: Image) -> Self:
         """The guess of an alignment between two frames (H, W, 3)."""
         paths = alignment.candidates(left, right)
-        return cls.of(alignment.guess(left, right, paths), paths, left, right)
+        return cls.of(alignment, alignment.guess(left, right, paths), paths, left, right)
 
     @classmethod
-    def of(cls, rgb: Image, paths: Sequence[Image], left: Image, right: Image) -> Self:
-        """A guess, what its paths say, and the frames beside it, all (H, W, 3)."""
+    def of(
+        cls, alignment: Alignment, rgb: Image, paths: Sequence[Image], left: Image, right: Image
+    ) -> Self:
+        """The guess that an alignment made, what its paths say, and the frames beside it."""
         images = (*paths, left, right)
-        return cls(rgb, np.concatenate([image - rgb for image in images], axis=-1))
+        changes = [image - rgb for image in images]
+        return cls(rgb, np.concatenate([*changes, alignment.shares()], axis=-1))
 
     @property
     def size_px(self) -> int:
@@ -95,7 +99,11 @@ def _stacked(images: Sequence[Image]) -> Tensor:
 
 
 def fill_clip(
-    clip: Image, known: NDArray[np.bool_], restorer: Restorer | None, steps: int = 1
+    clip: Image,
+    known: NDArray[np.bool_],
+    restorer: Restorer | None,
+    steps: int = 1,
+    search: Search | None = None,
 ) -> Image:
     """Predict the frames of a clip in memory that are not known.
 
@@ -104,13 +112,14 @@ def fill_clip(
         known: (T,) True where the frame is there; one at least.
         restorer: With weights for missing frames; None for the unrefined guess along the flow.
         steps: Reverse steps K.
+        search: How motion between two frames is found; None for `align.flow`.
 
     Returns:
         (T, H, W, 3) float32, not clamped; known frames unchanged.
     """
     filled = clip.copy()
     for gap in _gaps(known):
-        alignments, left, right = _alignments(clip, known, gap)
+        alignments, left, right = _alignments(clip, known, gap, search)
         guesses = [Guess.along(alignment, left, right) for alignment in alignments]
         for index, guess in zip(gap, guesses, strict=True):
             filled[index] = guess.rgb
@@ -133,14 +142,14 @@ def _gaps(known: NDArray[np.bool_]) -> list[list[int]]:
 
 
 def _alignments(
-    clip: Image, known: NDArray[np.bool_], gap: list[int]
+    clip: Image, known: NDArray[np.bool_], gap: list[int], search: Search | None
 ) -> tuple[list[Alignment], Image, Image]:
     """How to make the frames of a gap, and of which two (one of them twice beyond either end)."""
     before = [int(i) for i in np.flatnonzero(known[: gap[0]])[-2:]]
     after = [gap[-1] + 1 + int(i) for i in np.flatnonzero(known[gap[-1] + 1 :])[:2]]
     if before and after:
         left, right = before[-1], after[0]
-        motion = Motion(luma(clip[left]), luma(clip[right]))
+        motion = Motion(luma(clip[left]), luma(clip[right]), search)
         between = [motion.at((index - left) / (right - left)) for index in gap]
         return between, clip[left], clip[right]
     side = before or after[::-1]  # in order towards the gap

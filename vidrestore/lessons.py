@@ -18,7 +18,7 @@ VALIDATION_SIGMAS = (10, 20, 30, 50)
 VALIDATION_WINDOWS = 8
 VALIDATION_SIZE_PX = 128
 PREDICTION_WINDOWS = 16
-SMALLEST_ERROR = 0.005
+SMALLEST_ERROR = 0.004
 """A guess better than this, in [0, 1] units, needs no refinement."""
 
 
@@ -30,7 +30,7 @@ class Examples:
         target: (B, T, 3, H, W) what the network is to say.
         degraded: The same shape, what it is given at t = 1.
         levels: (B, T, 4) what is wrong with it.
-        candidates: (B, T, 3 N, H, W) what comes with missing frames; None without any.
+        candidates: (B, T, 4 N, H, W) what comes with missing frames; None without any.
         scale: (B,) error that counts as 1 in the loss of each window.
     """
 

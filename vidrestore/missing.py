@@ -45,7 +45,7 @@ def hide_frames(
 
     Returns:
         Target and guesses, both (B, MISSING_FRAMES, 3, crop, crop) with crop = S - 2 MARGIN_PX;
-        levels (B, MISSING_FRAMES, 4); candidates (B, MISSING_FRAMES, 3 * CANDIDATES, crop, crop).
+        levels (B, MISSING_FRAMES, 4); candidates (B, MISSING_FRAMES, 4 * CANDIDATES, crop, crop).
     """
     target, guessed, candidates = [], [], []
     inner = slice(MARGIN_PX, clean.shape[-1] - MARGIN_PX)

@@ -29,6 +29,9 @@ LEVEL_GAIN = 8.0
 CANDIDATE_GAIN = 8.0
 """The same for the differences between a guess and what it was made of."""
 
+DOUBTFUL_SPREAD = 0.015
+"""Candidates that lie this far from their guess, in [0, 1] units, leave it open to any repair."""
+
 MULTIPLE_PX = 8
 """Height and width that the network takes are multiples of this."""
 
@@ -59,7 +62,7 @@ class ModelSpec:
         """Multiply-accumulates for one pixel of one frame, convolutions only."""
         half, quarter, eighth = self.channels
         block = 2 * 9
-        macs_half = 2 * block * half**2 + 9 * half * (12 + 12 + (12 + 4) * self.candidates)
+        macs_half = 2 * block * half**2 + 9 * half * (12 + 12 + (16 + 4) * self.candidates)
         macs_quarter = 2 * block * quarter**2 + 4 * half * quarter + 4 * half * quarter
         macs_eighth = self.middle_blocks * block * eighth**2 + 8 * quarter * eighth + 4 * eighth**2
         return macs_half / 4 + macs_quarter / 16 + macs_eighth / 64
@@ -156,7 +159,7 @@ class RestorationNet(nn.Module):
 
         self.stem = nn.Conv2d(4 * 3, half, 3, padding=1)
         if spec.candidates:
-            self.candidate_stem = nn.Conv2d(4 * 3 * spec.candidates, half, 3, padding=1, bias=False)
+            self.candidate_stem = nn.Conv2d(4 * 4 * spec.candidates, half, 3, padding=1, bias=False)
         self.encode_half = block(half)
         self.down_quarter = nn.Conv2d(half, quarter, 2, stride=2)
         self.encode_quarter = block(quarter)
@@ -191,8 +194,9 @@ class RestorationNet(nn.Module):
             x: (B, T, 3, H, W) float32 degraded window, nominal [0, 1], not clamped; H and W are
                 multiples of `MULTIPLE_PX`.
             levels: (B, T, 4) float32, see `LEVELS`; or (1, 1, 4), the same for all frames.
-            candidates: (B, T, 3 * spec.candidates, H, W) float32: for a missing frame the images
-                to choose from, less the guess; None or 0 where they are withheld.
+            candidates: (B, T, 4 * spec.candidates, H, W) float32: for a missing frame the images
+                to choose from, less the guess, then the share that each has in the guess; None or
+                0 where they are withheld.
 
         Returns:
             (B, T, 3, H, W) float32.
@@ -200,20 +204,21 @@ class RestorationNet(nn.Module):
         biases = self.embed(LEVEL_GAIN * levels.flatten(0, 1)).split(self.bias_widths, dim=1)
         h = self.stem(_unshuffle(x).sub_(0.5))
         if candidates is not None:
-            h = h + self.candidate_stem(CANDIDATE_GAIN * _unshuffle(candidates))
+            colours = 3 * self.spec.candidates
+            images, shares = candidates[:, :, :colours], candidates[:, :, colours:]
+            told = torch.cat((CANDIDATE_GAIN * images, shares), dim=2)
+            h = h + self.candidate_stem(_unshuffle(told))
+        h = h.to(self.body_dtype)  # the float32 one is large, and nobody needs it any more
         with torch.autocast(x.device.type, self.body_dtype, self.body_dtype != torch.float32):
-            h = self.body(
-                h.to(self.body_dtype), [b.to(self.body_dtype) for b in biases], x.shape[1]
-            )
+            h = self.body(h, [b.to(self.body_dtype) for b in biases], x.shape[1])
         h = h.float()
         residual = F.pixel_shuffle(self.head(h), 2).reshape(x.shape)
         if candidates is not None:
-            images = candidates.reshape(*x.shape[:2], -1, *x.shape[2:])
-            # How much of each candidate, pixel by pixel: choosing is easier than painting.
-            shares = F.pixel_shuffle(self.candidate_head(h), 2).reshape(
-                *x.shape[:2], -1, 1, *x.shape[3:]
-            )
-            residual = residual + (shares * images).sum(2)
+            # How much more of each candidate, pixel by pixel: choosing is easier than painting.
+            more = F.pixel_shuffle(self.candidate_head(h), 2)
+            more = more.reshape(*x.shape[:2], -1, 1, *x.shape[3:])
+            chosen = (more * images.reshape(*x.shape[:2], -1, *x.shape[2:])).sum(2)
+            residual = _doubt(images, shares) * residual + chosen
         return residual
 
     def body(self, half: Tensor, biases: list[Tensor], frames: int) -> Tensor:
@@ -242,3 +247,19 @@ def _unshuffle(x: Tensor) -> Tensor:
     """(B, T, C, H, W) to (B*T, 4*C, H/2, W/2), channels last."""
     h = F.pixel_unshuffle(x.flatten(0, 1), 2)
     return h.contiguous(memory_format=torch.channels_last)
+
+
+def _doubt(images: Tensor, shares: Tensor) -> Tensor:
+    """How freely a guess may be painted over.
+
+    Args:
+        images: (B, T, 3 N, H, W) candidates less the guess. Where all agree, all is well.
+        shares: (B, T, N, H, W) of them in the guess. Where they are withheld, all is doubtful.
+
+    Returns:
+        (B, T, 1, H, W), 0 to 1.
+    """
+    square = images.square().mean(2).flatten(0, 1)[:, None]
+    local = F.avg_pool2d(square, 9, stride=1, padding=4, count_include_pad=False)
+    withheld = 1 - shares.sum(2, keepdim=True)
+    return withheld + (local.sqrt() / DOUBTFUL_SPREAD).clamp(max=1).reshape(withheld.shape)

@@ -41,8 +41,9 @@ MINTERPOLATE_NOTE = (
 class Prediction:
     """Measures ways to predict missing frames on one clip after the other.
 
-    The unlearned ones come with it: ``dis`` is the guess that the model starts from, made along
-    optical flow, ``blend`` the mean of the neighbours by distance, ``repeat`` the frame before.
+    The unlearned ones come with it: ``guess`` is what the model starts from, made along optical
+    flow, ``dis`` the same along flow of OpenCV's medium preset as it comes, ``blend`` the mean of
+    the neighbours by distance, ``repeat`` the frame before.
 
     Attributes:
         degradation: Which frames are taken out.
@@ -79,10 +80,12 @@ class Prediction:
             yield self._row(name, method, predict, clean, known)
 
     def _methods(self) -> dict[str, Predict]:
+        from vidrestore.align import medium_flow
         from vidrestore.fill import fill_clip
 
         methods: dict[str, Predict] = {
-            "dis": partial(fill_clip, restorer=None),
+            "guess": partial(fill_clip, restorer=None),
+            "dis": partial(fill_clip, restorer=None, search=medium_flow),
             "blend": blend,
             "repeat": repeat,
         }

@@ -186,7 +186,7 @@ class Retimer:
         base = Frame(left.index, slot.pts, planes, left.shot)
         left_rgb, right_rgb = self._rgb(left), self._rgb(right)
         paths = alignment.candidates(left_rgb, right_rgb)
-        guess = Guess.of(self._converter.rgb(base), paths, left_rgb, right_rgb)
+        guess = Guess.of(alignment, self._converter.rgb(base), paths, left_rgb, right_rgb)
         self._waiting.append(_Made(base, guess))
         self.made += 1
 
