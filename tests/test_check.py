@@ -22,6 +22,7 @@ from vidrestore.encode import SegmentEncoder
 from vidrestore.errors import CheckError, ExitCode
 from vidrestore.join import Joint, joint
 from vidrestore.mux import MuxResult, mux, output_format
+from vidrestore.planning import plan_encoding
 from vidrestore.probe import probe
 
 HALF_MS = Fraction(1, 2000)
@@ -61,7 +62,7 @@ def make(
     pts = [frame.pts for frame in frames] if pts is None else pts
     settings = EncodeSettings(codec, preset={"h264": "veryfast", "av1": "10"}.get(codec))
     path = output.with_suffix(".nut")
-    with SegmentEncoder(info, settings, path, ffmpeg=clips.ffmpeg, clock=clock) as encoder:
+    with SegmentEncoder(plan_encoding(info, settings, clips.ffmpeg), path, clock=clock) as encoder:
         for number, time in enumerate(pts):
             encoder.write(Frame(number, time, frames[min(number, len(frames) - 1)].planes))
         segment = encoder.close()

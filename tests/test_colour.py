@@ -410,7 +410,7 @@ def test_format_is_read_from_its_name() -> None:
     assert PlaneFormat.from_name("gbrp12le").is_rgb
 
 
-@pytest.mark.parametrize("name", ["nv12", "rgb24", "yuv420p10be", "yuv420p11le", "yuva420p", ""])
+@pytest.mark.parametrize("name", ["nv12", "rgb24", "yuv420p10be", "yuv420p11le", "yuvja420p", ""])
 def test_other_formats_are_refused_with_a_remedy(name: str) -> None:
     with pytest.raises(InputError) as caught:
         PlaneFormat.from_name(name)

@@ -78,7 +78,7 @@ def grain(pictures: Sequence[Picture], sigma: float = 8.0) -> list[Picture]:
 
 def look(pictures: Sequence[Picture], times: Sequence[int] | None = None) -> Damage:
     """Judge frames without a file around them."""
-    info = SimpleNamespace(bit_depth=8, plane_format="yuv420p")
+    info = SimpleNamespace(bit_depth=8, plane_format="yuv420p", alpha=False)
     times = times or [index * TICKS for index in range(len(pictures))]
     frames = [
         Frame(index, pts, tuple(split(picture)))

@@ -150,7 +150,7 @@ def test_tiles_agree_with_the_whole_picture(
 ) -> None:
     window = torch.rand(1, 3, *size_px, generator=torch.Generator().manual_seed(0))
     whole = random_restorer.residual(window, Levels(25, clipped=False), 1)
-    monkeypatch.setattr(diffuse, "TILE_PX", 400)
+    monkeypatch.setattr(random_restorer, "tile_px", 400)
     monkeypatch.setattr(diffuse, "TILE_OVERLAP_PX", 128)
     tiled = random_restorer.residual(window, Levels(25, clipped=False), 1)
     difference = (tiled - whole).abs()

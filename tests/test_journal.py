@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,17 +13,22 @@ from tests.conftest import Clips, decode_all
 from vidrestore.clock import Clock
 from vidrestore.codecs import EncodeSettings
 from vidrestore.encode import SegmentEncoder, SegmentFile
-from vidrestore.errors import OutputError
+from vidrestore.errors import InputError, OutputError
 from vidrestore.journal import (
+    Ending,
+    Facts,
+    FormerRun,
     Journal,
     JournalHeader,
-    SegmentRecord,
-    discard,
+    Landmark,
+    Witness,
     identify,
+    leave,
     load,
-    work_folder,
 )
+from vidrestore.planning import plan_encoding
 from vidrestore.probe import probe
+from vidrestore.workfolder import WorkFolder, work_folder
 
 HEADER = JournalHeader({"size_bytes": 5}, {"steps": 4, "pair": (1, 2)}, {"av": "18"})
 
@@ -34,13 +41,21 @@ def output(tmp_path: Path) -> Path:
 def segment(folder: Path, index: int, content: bytes = b"abc") -> SegmentFile:
     import hashlib
 
-    path = folder / f"restored-{index:06d}.nut"
+    path = folder / f"segment-{index:06d}.nut"
     path.write_bytes(content)
     return SegmentFile(path, 2, len(content), hashlib.sha256(content).hexdigest())
 
 
+@contextmanager
+def started(
+    output: Path, header: JournalHeader = HEADER, former: FormerRun | None = None
+) -> Iterator[Journal]:
+    with WorkFolder.of(output) as work, Journal(work, header, former) as journal:
+        yield journal
+
+
 def write_two(output: Path) -> Path:
-    with Journal.start(output, HEADER) as journal:
+    with started(output) as journal:
         journal.add(0, 0, [0, 512], segment(journal.folder, 0))
         journal.add(1, 2, [1024, 1700], segment(journal.folder, 1, b"defg"))
         return journal.folder
@@ -51,8 +66,8 @@ def test_what_was_written_is_read_back(output: Path) -> None:
     assert folder == work_folder(output) == output.parent / "out.mp4.vidrestore"
     loaded = load(folder)
     assert loaded is not None
-    header, records = loaded
-    assert header.mismatch(HEADER) is None
+    records = loaded.records
+    assert loaded.header.mismatch(HEADER) is None
     assert [(record.index, record.first_frame, record.pts) for record in records] == [
         (0, 0, (0, 512)),
         (1, 2, (1024, 1700)),
@@ -61,11 +76,11 @@ def test_what_was_written_is_read_back(output: Path) -> None:
 
 
 def test_every_line_is_on_disk_before_the_next_segment(output: Path) -> None:
-    with Journal.start(output, HEADER) as journal:
+    with started(output) as journal:
         journal.add(0, 0, [0, 512], segment(journal.folder, 0))
         loaded = load(journal.folder)  # as another process would see it after a kill
         assert loaded is not None
-        assert len(loaded[1]) == 1
+        assert len(loaded.records) == 1
 
 
 @pytest.mark.parametrize("cut", [1, 5, 60])
@@ -75,7 +90,7 @@ def test_a_torn_last_line_is_ignored(output: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:-cut])
     loaded = load(folder)
     assert loaded is not None
-    assert [record.index for record in loaded[1]] == [0]
+    assert [record.index for record in loaded.records] == [0]
 
 
 def test_damage_that_no_crash_explains_starts_anew(output: Path) -> None:
@@ -91,20 +106,20 @@ def test_damage_that_no_crash_explains_starts_anew(output: Path) -> None:
 
 def test_another_schema_is_not_read(output: Path) -> None:
     path = write_two(output) / "journal.jsonl"
-    path.write_text(path.read_text().replace("vidrestore.journal/1", "vidrestore.journal/9"))
+    path.write_text(path.read_text().replace("vidrestore.journal/2", "vidrestore.journal/9"))
     assert load(path.parent) is None
 
 
 def test_segments_that_are_gone_or_changed_are_not_reused(output: Path) -> None:
     folder = write_two(output)
-    (folder / "restored-000001.nut").write_bytes(b"DEFG")
+    (folder / "segment-000001.nut").write_bytes(b"DEFG")
     loaded = load(folder)
     assert loaded is not None
-    assert [record.index for record in loaded[1]] == [0]
-    (folder / "restored-000000.nut").unlink()
+    assert [record.index for record in loaded.records] == [0]
+    (folder / "segment-000000.nut").unlink()
     loaded = load(folder)
     assert loaded is not None
-    assert loaded[1] == []
+    assert loaded.records == ()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +137,7 @@ def test_segments_that_are_gone_or_changed_are_not_reused(output: Path) -> None:
 def test_a_mismatch_is_named(output: Path, changed: JournalHeader, reason: str) -> None:
     loaded = load(write_two(output))
     assert loaded is not None
-    assert reason in str(loaded[0].mismatch(changed))
+    assert reason in str(loaded.header.mismatch(changed))
 
 
 def test_segments_of_another_clock_are_of_no_use(clips: Clips) -> None:
@@ -141,30 +156,98 @@ def test_going_on_keeps_the_segments_and_only_those(output: Path) -> None:
     folder = write_two(output)
     loaded = load(folder)
     assert loaded is not None
-    kept: list[SegmentRecord] = loaded[1][1:]
+    first = replace(loaded, records=loaded.records[:1])
     (folder / "notes.txt").write_text("not ours")
-    with Journal.start(output, HEADER, kept) as journal:
-        journal.add(0, 0, [0, 512], segment(folder, 0, b"new"))
+    with started(output, HEADER, first) as journal:
+        assert not (folder / "segment-000001.nut").exists()
+        journal.note("something was different")
+        journal.add(2, 2, [1024, 1700], segment(folder, 2, b"new"))
+        journal.end(Ending(2000, (3, 1700, 1), ("damage",)))
     again = load(folder)
     assert again is not None
-    assert [record.index for record in again[1]] == [1, 0]
+    assert [record.index for record in again.records] == [0, 2]
+    assert again.notes == ("something was different",)
+    assert again.ending == Ending(2000, (3, 1700, 1), ("damage",))
+    assert again.frames == 4
     assert not list(folder.glob("*.new"))
-    with Journal.start(output, HEADER):
+    with started(output):
         assert not list(folder.glob("*.nut"))
-    discard(output)
+    with WorkFolder.of(output) as work:
+        work.discard()
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
-def test_removing_leaves_nothing(output: Path) -> None:
-    with Journal.start(output, HEADER) as journal:
-        journal.add(0, 0, [0, 512], segment(journal.folder, 0))
-    discard(output)
+def test_what_is_known_of_a_segment_comes_back_as_it_was(output: Path) -> None:
+    mark = Landmark(1, 2, 4, True, ((0, 0, 17), (1, 512, 18), (2, 1024, 19)))
+    facts = Facts(mark, ((0, 0, 3), (2, 1024, 4)), 1, ({"shot": 3, "inside": [0.1, 0.2, 0.3]},))
+    with started(output) as journal:
+        journal.add(0, 0, [0, 512], segment(journal.folder, 0), facts)
+    loaded = load(journal.folder)
+    assert loaded is not None
+    assert loaded.records[0].facts == facts
+    assert loaded.ending is None
+
+
+def test_segments_after_a_gap_are_not_used(output: Path) -> None:
+    with started(output) as journal:
+        for index in range(3):
+            journal.add(index, 2 * index, [index, index + 1], segment(journal.folder, index))
+        journal.end(Ending(None, None, ()))
+    (journal.folder / "segment-000001.nut").unlink()
+    loaded = load(journal.folder)
+    assert loaded is not None
+    assert [record.index for record in loaded.records] == [0]
+    assert loaded.ending is None
+
+
+def test_changed_conditions_are_named_but_keep_the_segments() -> None:
+    before = replace(HEADER, conditions={"device": ["cuda"], "cores": 2})
+    now = replace(HEADER, conditions={"device": ["cpu"], "cores": 2})
+    assert before.mismatch(now) is None
+    assert before.changed(now) == ["device was ['cuda'], now it is ['cpu']"]
+
+
+def test_a_failure_keeps_what_is_finished_and_says_so(output: Path) -> None:
+    folder = write_two(output)
+    (folder / "segment-000002.nut").write_bytes(b"half")
+    (folder / "partial.mp4").write_bytes(b"half")
+    error = OutputError("the disk is full", hint="free some space")
+    with WorkFolder.of(output) as work:
+        leave(work, error)
+    names = ["journal.jsonl", "segment-000000.nut", "segment-000001.nut"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert error.hint is not None
+    assert error.hint.startswith("free some space; 4 finished frames are kept")
+
+
+def test_a_failure_with_nothing_finished_leaves_nothing(output: Path) -> None:
+    error = OutputError("the disk is full", hint="free some space")
+    with WorkFolder.of(output) as work:
+        with Journal(work, HEADER):
+            pass
+        leave(work, error)
     assert list(output.parent.iterdir()) == []
+    assert error.hint == "free some space"
 
 
 def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="work folder"):
-        Journal.start(tmp_path / "missing" / "out.mp4", HEADER)
+        WorkFolder.of(tmp_path / "missing" / "out.mp4")
+
+
+def test_an_input_that_changes_is_noticed(clips: Clips, tmp_path: Path) -> None:
+    path = tmp_path / "copy.mp4"
+    path.write_bytes(clips.plain.read_bytes())
+    witness = Witness(path, identify(path))
+    witness.demand_same()
+    path.touch()
+    witness.demand_same()  # another time, the same content
+    path.write_bytes(clips.plain.read_bytes()[:-100])
+    with pytest.raises(InputError, match="changed"):
+        witness.demand_same()
+    path.unlink()
+    with pytest.raises(InputError, match="gone"):
+        witness.demand_same()
 
 
 def test_identity_follows_the_content(clips: Clips, tmp_path: Path) -> None:
@@ -190,13 +273,13 @@ def test_a_real_segment_survives_the_round_trip(clips: Clips, output: Path) -> N
     frames = decode_all(clips.plain, clips.ffmpeg)
     header = JournalHeader.of(info, {"steps": 1})
     json.dumps(dict(header.input))
-    with Journal.start(output, header) as journal:
-        path = journal.folder / "restored-000000.nut"
-        with SegmentEncoder(info, EncodeSettings(), path, ffmpeg=clips.ffmpeg) as encoder:
+    with started(output, header) as journal:
+        path = journal.folder / "segment-000000.nut"
+        with SegmentEncoder(plan_encoding(info, EncodeSettings(), clips.ffmpeg), path) as encoder:
             for frame in frames:
                 encoder.write(frame)
             journal.add(0, 0, [frame.pts for frame in frames], encoder.close())
     loaded = load(journal.folder)
     assert loaded is not None
-    assert loaded[0].mismatch(JournalHeader.of(info, {"steps": 1})) is None
-    assert loaded[1][0].frames == 24
+    assert loaded.header.mismatch(JournalHeader.of(info, {"steps": 1})) is None
+    assert loaded.records[0].frames == 24

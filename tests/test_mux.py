@@ -17,6 +17,7 @@ from vidrestore.decode import Decoder, Frame
 from vidrestore.encode import SegmentEncoder, SegmentFile
 from vidrestore.errors import CheckError, FfmpegError, OutputError, UsageError
 from vidrestore.mux import MuxResult, mux, output_format, publish
+from vidrestore.planning import plan_encoding
 from vidrestore.probe import VideoInfo, probe
 
 Packets = list[tuple[Fraction, str]]
@@ -76,7 +77,7 @@ def restore_nothing(
 def write_segment(
     info: VideoInfo, frames: list[Frame], path: Path, clips: Clips, settings: EncodeSettings
 ) -> SegmentFile:
-    with SegmentEncoder(info, settings, path, ffmpeg=clips.ffmpeg) as encoder:
+    with SegmentEncoder(plan_encoding(info, settings, clips.ffmpeg), path) as encoder:
         for frame in frames:
             encoder.write(frame)
         return encoder.close()
@@ -186,6 +187,14 @@ def test_mp4_converts_text_and_announces_what_it_drops(clips: Clips, tmp_path: P
         assert lines == ["first line", "second line"]
         assert len(container.chapters()) == 2
         assert container.streams[2].language == "fra"
+
+
+def test_chapters_of_a_whole_film_are_not_given_to_a_part(clips: Clips, tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    result = restore_nothing(clips.rich, output, clips, start=Fraction(1, 4))
+    assert [loss.subject for loss in result.losses] == ["chapters"]
+    with av.open(str(output)) as container:
+        assert not container.chapters()
 
 
 def test_text_subtitles_of_mp4_go_to_matroska(clips: Clips, tmp_path: Path) -> None:

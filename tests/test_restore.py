@@ -139,11 +139,6 @@ def test_a_truncated_file_is_restored_as_far_as_it_goes(
     assert any(str(result.frames) in w and str(result.info.frames) in w for w in result.warnings)
 
 
-def test_interlaced_video_is_warned_about(clips: Clips, tmp_path: Path) -> None:
-    result = restore(clips.interlaced, tmp_path / "out.mkv", RestoreSettings(end=2))
-    assert any("interlaced" in warning for warning in result.warnings)
-
-
 def test_start_and_end_cut_by_time(clips: Clips, tmp_path: Path) -> None:
     settings = RestoreSettings(start=Fraction(1, 4), end=Fraction(3, 4), sigma=5)
     result = restore(clips.plain, tmp_path / "out.mp4", settings)

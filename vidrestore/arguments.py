@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from vidrestore.errors import UsageError
+from vidrestore.limits import Limits
 from vidrestore.timeline import HIGHEST_FPS, LOWEST_FPS, MOST_MADE, Rate
 
+Deinterlace = Literal["auto", "on", "off"]
+Latency = Literal["normal", "low"]
 TASKS = ("auto", "denoise", "deblur", "interpolate")
+PIPED = ("matroska", "mpegts", "nut", "y4m")
+"""Containers that can be written into a pipe."""
+PIPE = Path("-")
+"""How the command line names standard input and standard output."""
 _NTSC_SLACK = Fraction(7, 1000)
 """23.97 and 23.98 both mean 24000/1001."""
 
@@ -144,3 +152,96 @@ def parse_channels(text: str) -> tuple[int, int, int]:
         )
     half, quarter, eighth = (int(part) for part in parts)
     return half, quarter, eighth
+
+
+def parse_bitrate(text: str | None) -> int | None:
+    """Bits per second: 8000000, 8000k or 8M."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM]?)", text)
+    bits = (
+        round(float(match[1]) * {"": 1, "k": 1000, "m": 1_000_000}[match[2].lower()])
+        if match
+        else 0
+    )
+    if bits < 1000:
+        raise UsageError(f"--bitrate {text} is not understood", hint="8M, 8000k or 8000000")
+    return bits
+
+
+def parse_ffmpeg_args(text: str | None) -> tuple[str, ...]:
+    """Options for the encoder, quoted as in a shell."""
+    try:
+        return tuple(shlex.split(text or ""))
+    except ValueError as error:
+        raise UsageError(
+            f"--ffmpeg-args is not understood: {error}", hint="quote it as in a shell"
+        ) from error
+
+
+def parse_memory(text: str | None) -> int | None:
+    """Bytes of memory: 4G, 1.5G, 800M."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)([kKmMgG])(?:i?B)?", text, re.ASCII)
+    if match is None:
+        raise UsageError(f"--max-memory {text} is not understood", hint="4G, 1.5G or 800M")
+    return int(Fraction(match[1]) * 1024 ** (1 + "kmg".index(match[2].lower())))
+
+
+def parse_limits(text: str | None) -> Limits:
+    """Limits on an input, such as pixels=200M,memory=4G; those not named keep their defaults."""
+    named = {}
+    for part in (text or "").split(",") if text else []:
+        match = re.fullmatch(r"(pixels|streams|seconds|memory)=(\d{1,15})([kKMG]?)", part, re.ASCII)
+        if match is None:
+            raise UsageError(
+                f"--limits {part} is not understood",
+                hint="pixels=200M,streams=1000,seconds=60,memory=4G",
+            )
+        name, number, unit = match.groups()
+        step = 1024 if name == "memory" else 1000
+        named[name] = int(number) * step ** " kMG".index(unit.replace("K", "k") or " ")
+    return Limits(**named)
+
+
+def parse_deinterlace(text: str) -> Deinterlace:
+    """Whether fields become frames."""
+    if text in get_args(Deinterlace):
+        return cast(Deinterlace, text)
+    raise UsageError(f"--deinterlace {text} is not known", hint="use auto, on or off")
+
+
+def check_pipes(
+    source: Path, output: Path | None, *, as_json: bool, piped: str | None, latency: Latency
+) -> bool:
+    """Whether the input or the output is a pipe.
+
+    Raises:
+        UsageError: If what else is asked for makes no sense then, or only then.
+    """
+    if piped is not None and output != PIPE:
+        raise UsageError(
+            "--format is for -o -", hint="the name of a file says what its container is"
+        )
+    if latency == "low" and PIPE not in (source, output):
+        raise UsageError(
+            "--latency low is for pipes: between files it would only cost quality",
+            hint="leave it out",
+        )
+    if piped is not None and piped not in PIPED:
+        raise UsageError(f"cannot pipe {piped}", hint=f"use one of {', '.join(PIPED)}")
+    if source == PIPE and output is None:
+        raise UsageError("nothing says where the result goes", hint="-o FILE, or -o - for a pipe")
+    if output == PIPE and as_json:
+        raise UsageError(
+            "--json would mix with the video on standard output", hint="--report FILE instead"
+        )
+    return PIPE in (source, output)
+
+
+def parse_latency(text: str) -> Latency:
+    """How far a pipe looks ahead."""
+    if text in get_args(Latency):
+        return cast(Latency, text)
+    raise UsageError(f"--latency {text} is not known", hint="use normal or low")

@@ -61,7 +61,9 @@ def sample(denoise: Denoiser, degraded: Tensor, steps: int) -> Tensor:
     for k in range(steps, 0, -1):
         x_t = degraded if total is None else degraded + total
         # t = k / steps and d = 1 / steps, so d / t = 1 / k.
-        step = denoise(x_t, k / steps) / k
+        step = denoise(x_t, k / steps)
+        if k > 1:
+            step = step / k
         total = step if total is None else total + step
     assert total is not None
     return total

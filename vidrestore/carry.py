@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from vidrestore.clock import Clock
+from vidrestore.losses import Loss
 from vidrestore.probe import StreamInfo, VideoInfo
 
 Audio = Literal["copy", "drop", "stretch"]
@@ -18,6 +19,21 @@ _TEXT_SUBTITLE = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm
 
 _TEXT_CODECS = frozenset({"srt", "subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
 _STYLED_CODECS = frozenset({"ass", "ssa"})
+
+_ATTACHING = frozenset({"matroska"})
+"""Containers whose cover is an attachment rather than a stream."""
+
+COVER_TYPES = {
+    "png": (".png", "image/png"),
+    "mjpeg": (".jpg", "image/jpeg"),
+    "bmp": (".bmp", "image/bmp"),
+    "gif": (".gif", "image/gif"),
+    "webp": (".webp", "image/webp"),
+}
+"""Suffix and MIME type of the pictures that can be attached, by codec."""
+
+_COVERLESS = frozenset({"mov", "webm"})
+"""ffmpeg opens these with a cover or an attachment in them, and then writes none."""
 
 _STRETCHED = {"mp4": "aac", "mov": "aac", "matroska": "flac", "webm": "libopus"}
 """The encoder of stretched sound for each container: lossless where players expect that."""
@@ -34,19 +50,25 @@ class Carriage:
     """What becomes of the source's streams.
 
     Attributes:
-        codecs: Index of every stream that is kept, in the source's order, to "copy" or the
-            encoder that it is converted with. The restored video is among them.
+        codecs: Index of every stream that is kept, in the output's order, to "copy", the encoder
+            that it is converted with, or "attach" for a cover that becomes an attachment. The
+            restored video is among them.
         chapters: Whether chapters are kept.
-        warnings: One line for each stream that is dropped or changed.
+        losses: What is dropped or changed.
     """
 
     codecs: dict[int, str]
     chapters: bool
-    warnings: tuple[str, ...]
+    losses: tuple[Loss, ...]
 
 
 def carriage(
-    info: VideoInfo, container: str, speed: Fraction = Fraction(1), audio: Audio = "copy"
+    info: VideoInfo,
+    container: str,
+    speed: Fraction = Fraction(1),
+    audio: Audio = "copy",
+    *,
+    trim: bool = False,
 ) -> Carriage:
     """Find out which of the source's streams a container can carry, by trying.
 
@@ -55,42 +77,57 @@ def carriage(
         container: ffmpeg's name of the output's container.
         speed: Of the output's clock. Text and data have no place in slow motion.
         audio: What happens to the sound.
+        trim: Whether only a part of the source is wanted.
 
     Returns:
-        The streams kept and the warnings about the others.
+        The streams kept and what becomes of the others.
     """
     import av
 
     if info.image_pattern is not None:
         return Carriage({info.stream_index: "copy"}, False, ())
     codecs: dict[int, str] = {}
-    warnings = []
+    losses = []
     url, options = info.source
     with av.open(url, options=options) as source:
         chapters = bool(source.chapters())
         for stream in info.streams:
-            fits = stream.index == info.stream_index or _fits(source, stream.index, container)
+            fits = stream.index == info.stream_index or _fits(source, stream, container)
             if speed != 1 and stream.index != info.stream_index:
-                codec, warning = _slowed(stream, container, audio, fits=fits)
+                codec, change = _slowed(stream, container, audio, fits=fits)
             else:
-                codec, warning = _kept(stream, container, audio, fits=fits)
+                codec, change = _kept(stream, container, audio, fits=fits)
             if codec is not None:
                 codecs[stream.index] = codec
-            of_chapters = chapters and stream.kind == "data" and stream.codec is None
-            if warning is not None and not of_chapters:
-                warnings.append(f"{name_of(stream)} {warning}")
-    if chapters and speed != 1:
-        warnings.append("the chapters are dropped: their times are not those of the slow motion")
-    return Carriage(codecs, chapters and speed == 1, tuple(warnings))
+            elif _is_made_anew(source.streams[stream.index], chapters=chapters, speed=speed):
+                continue
+            if change is not None:
+                losses.append(Loss(f"stream {stream.index}", f"{name_of(stream)} {change}"))
+    if chapters and (speed != 1 or trim):
+        why = "of the slow motion" if speed != 1 else "of the part that is kept"
+        reason = f"the chapters are dropped: their times are not those {why}"
+        losses.append(Loss("chapters", reason))
+    attached_last = dict(sorted(codecs.items(), key=lambda item: item[1] == "attach"))
+    return Carriage(attached_last, chapters and speed == 1 and not trim, tuple(losses))
+
+
+def _is_made_anew(stream: Any, *, chapters: bool, speed: Fraction) -> bool:
+    """Whether it is a track that ffmpeg makes from the chapters or the tag of a timecode."""
+    if stream.type != "data" or getattr(stream, "codec_context", None) is not None:
+        return False
+    return chapters or (speed == 1 and "timecode" in stream.metadata)
 
 
 _Fate = tuple[str | None, str | None]
-"""The encoder of a stream, "copy", or None if it is dropped; what the user must know."""
+"""The encoder of a stream, "copy", "attach", or None if it is dropped; what the user must know."""
 
 
 def _kept(stream: StreamInfo, container: str, audio: Audio, *, fits: bool) -> _Fate:
     if stream.kind == "audio" and audio == "drop":
         return None, None
+    cover = "attached_pic" in stream.dispositions and stream.codec in COVER_TYPES
+    if cover and container in _ATTACHING:
+        return "attach", None
     if fits:
         return "copy", None
     if stream.kind == "subtitle" and stream.codec in _TEXT_CODECS:
@@ -110,10 +147,10 @@ def _slowed(stream: StreamInfo, container: str, audio: Audio, *, fits: bool) -> 
             return None, "is dropped: there is no decoder for it, so it cannot be stretched"
         encoder = _STRETCHED[container]
         return encoder, f"is stretched and encoded anew with {encoder}"
-    codec, warning = _kept(stream, container, audio, fits=fits)
+    codec, change = _kept(stream, container, audio, fits=fits)
     if stream.kind == "audio" and codec is not None:
-        warning = "keeps its own speed beside the slow motion"
-    return codec, warning
+        change = "keeps its own speed beside the slow motion"
+    return codec, change
 
 
 def stretching(clock: Clock, kept_s: tuple[Fraction | None, Fraction] | None) -> str:
@@ -140,13 +177,17 @@ def stretching(clock: Clock, kept_s: tuple[Fraction | None, Fraction] | None) ->
     return ",".join([*chain, f"asetpts='PTS+round({delay})'"])
 
 
-def _fits(source: Any, index: int, container: str) -> bool:
+def _fits(source: Any, stream: StreamInfo, container: str) -> bool:
     """Whether a container's header can be written with such a stream in it."""
     import av
 
+    if container in _COVERLESS and (
+        stream.kind == "attachment" or "attached_pic" in stream.dispositions
+    ):
+        return False
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
-            trial.add_stream_from_template(source.streams[index], opaque=True)
+            trial.add_stream_from_template(source.streams[stream.index], opaque=True)
             trial.start_encoding()
     except (ValueError, AttributeError, av.error.FFmpegError):
         return False

@@ -5,22 +5,33 @@ Heavy libraries are imported inside the commands, so that `--help` is instant.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 import vidrestore
+from vidrestore import options
 from vidrestore.arguments import (
-    TASKS,
+    PIPE,
+    check_pipes,
     default_output,
+    parse_bitrate,
     parse_cfr,
     parse_channels,
+    parse_deinterlace,
+    parse_ffmpeg_args,
     parse_framerate,
+    parse_latency,
+    parse_limits,
+    parse_memory,
     parse_rate,
     parse_sigma,
     parse_slow,
@@ -28,12 +39,13 @@ from vidrestore.arguments import (
     parse_tasks,
     parse_time,
 )
-from vidrestore.errors import ExitCode, UsageError, VidrestoreError
+from vidrestore.errors import ExitCode, Stopped, UsageError, VidrestoreError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from vidrestore.segments import Progress
+    from vidrestore.settings import RestoreSettings
 
 app = typer.Typer(
     name="vidrestore",
@@ -41,29 +53,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-stdout = Console()
-stderr = Console(stderr=True)
 
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel="Diagnostics")
-]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
-]
-Ffmpeg = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PATH", envvar="VIDRESTORE_FFMPEG", help="Another ffmpeg than the bundled one."
-    ),
-]
-Framerate = Annotated[
-    str | None, typer.Option(metavar="FPS", help="Frames per second of a folder of images (25).")
-]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where the model runs.")]
-WeightsPath = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE|DIR", help="Weights to use instead of the package's."),
-]
+
+class _Console(Console):
+    """Shows names and tags of files as they are: they neither style nor steer a terminal."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(_printable(text), **options)
+
+
+stdout = _Console()
+stderr = _Console(stderr=True)
 
 
 @app.callback(invoke_without_command=True)
@@ -79,113 +82,67 @@ def _root(
 
 @app.command()
 def restore(
-    source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="Video file, or folder of numbered images.")
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="File to write.", show_default="INPUT.restored.EXT"),
-    ] = None,
-    task: Annotated[
-        list[str] | None, typer.Option(metavar="|".join(TASKS), help="What to do; repeatable.")
-    ] = None,
-    sigma: Annotated[
-        str, typer.Option(metavar="auto|N", help="Noise level in 8-bit units at any bit depth.")
-    ] = "auto",
-    strength: Annotated[
-        float, typer.Option(help="Share of the correction to apply, 0 to 1.")
-    ] = 1.0,
-    steps: Annotated[
-        int, typer.Option(help="Diffusion steps: 1 has the best PSNR, 4 to 8 are sharper.")
-    ] = 1,
-    seed: Annotated[int, typer.Option(help="Seeds everything that is drawn at random.")] = 0,
-    reference: Annotated[
-        Path | None, typer.Option(help="Clean version of the video, to score against.")
-    ] = None,
-    self_test: Annotated[
-        bool, typer.Option("--self-test", help="Degrade the result, restore it again, score that.")
-    ] = False,
-    compare: Annotated[
-        Path | None, typer.Option(help="Also write a split video: input left, result right.")
-    ] = None,
-    fps: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|Nx",
-            help="Frame rate to reach with new frames: 60, 59.94, 2x, 2.5x.",
-            rich_help_panel="Time",
-        ),
-    ] = None,
-    fill: Annotated[
-        bool,
-        typer.Option(
-            "--fill",
-            help="Find and make anew lost, frozen and corrupt frames.",
-            rich_help_panel="Time",
-        ),
-    ] = False,
-    slow: Annotated[
-        str | None,
-        typer.Option(metavar="Nx", help="Slow motion: 4x.", rich_help_panel="Time"),
-    ] = None,
-    slow_audio: Annotated[
-        str,
-        typer.Option(metavar="drop|stretch", help="Sound in slow motion.", rich_help_panel="Time"),
-    ] = "drop",
-    cfr: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N",
-            help="Constant frame rate by repeating and dropping frames.",
-            rich_help_panel="Time",
-        ),
-    ] = None,
-    cuts: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Cuts to respect, as PySceneDetect lists them (CSV).",
-            rich_help_panel="Time",
-        ),
-    ] = None,
-    write_cuts: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the cuts found.", rich_help_panel="Time"),
-    ] = None,
-    device: Device = "auto",
-    weights: WeightsPath = None,
-    codec: Annotated[
-        str, typer.Option(metavar="h264|hevc|av1|ffv1|prores", help="Codec of the output.")
-    ] = "h264",
-    crf: Annotated[
-        int | None, typer.Option(help="Quality of the encoder, lower is better.")
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="Speed preset of the encoder.")] = None,
-    start: Annotated[
-        str | None, typer.Option(metavar="T", help="First frame: 120, 4.5s or 00:01:02.5.")
-    ] = None,
-    end: Annotated[str | None, typer.Option(metavar="T", help="One past the last frame.")] = None,
-    framerate: Framerate = None,
-    overwrite: Annotated[
-        bool, typer.Option("-y", "--overwrite", help="Replace the output.")
-    ] = False,
-    ffmpeg: Ffmpeg = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write the JSON document to a file.")
-    ] = None,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only errors.")] = False,
-    as_json: Json = False,
-    debug: Debug = False,
+    source: options.Input,
+    output: options.Output = None,
+    task: options.Task = None,
+    sigma: options.Sigma = "auto",
+    strength: options.Strength = 1.0,
+    steps: options.Steps = 1,
+    seed: options.Seed = 0,
+    reference: options.Reference = None,
+    self_test: options.SelfTest = False,
+    compare: options.Split = None,
+    deinterlace: options.Deinterlace = "auto",
+    latency: options.Latency = "normal",
+    piped: options.PipeFormat = None,
+    fps: options.Fps = None,
+    fill: options.Fill = False,
+    slow: options.Slow = None,
+    slow_audio: options.SlowAudio = "drop",
+    cfr: options.Cfr = None,
+    cuts: options.Cuts = None,
+    write_cuts: options.WriteCuts = None,
+    device: options.Device = "auto",
+    weights: options.WeightsPath = None,
+    codec: options.Codec = "h264",
+    crf: options.Crf = None,
+    preset: options.Preset = None,
+    bitrate: options.Bitrate = None,
+    pix_fmt: options.PixFmt = None,
+    hardware: options.Hardware = False,
+    post: options.Post = None,
+    ffmpeg_args: options.FfmpegArgs = None,
+    start: options.Start = None,
+    end: options.End = None,
+    framerate: options.Framerate = None,
+    limits: options.Limits = None,
+    max_memory: options.MaxMemory = None,
+    dry_run: options.DryRun = False,
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = True,
+    keep_work: options.KeepWork = False,
+    ffmpeg: options.Ffmpeg = None,
+    report: options.Report = None,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
 ) -> None:
     """Restore one video file or folder of images."""
+    from vidrestore import inspection
+
+    inspection.prepare()  # while the rest is loaded
     from vidrestore.codecs import EncodeSettings
+    from vidrestore.mux import suggest_output
     from vidrestore.pipeline import restore as run
     from vidrestore.report import restore_document, to_json
     from vidrestore.settings import RestoreSettings
-    from vidrestore.tables import restore_table
+    from vidrestore.tables import receipt_table, restore_table
     from vidrestore.timeline import Retiming
 
+    through_pipe = check_pipes(
+        source, output, as_json=as_json, piped=piped, latency=parse_latency(latency)
+    )
     retiming = Retiming(fps=parse_rate(fps, "--fps"), slow=parse_slow(slow), cfr=parse_cfr(cfr))
     settings = RestoreSettings(
         tasks=parse_tasks(task, timed=fill or retiming != Retiming()),
@@ -195,11 +152,22 @@ def restore(
         seed=seed,
         device=device,
         weights=weights,
-        encode=EncodeSettings(codec=codec, crf=crf, preset=preset),
+        encode=EncodeSettings(
+            codec=codec,
+            crf=crf,
+            preset=preset,
+            bitrate_bps=parse_bitrate(bitrate),
+            pix_fmt=pix_fmt,
+            hardware=hardware,
+            post=post,
+            extra=parse_ffmpeg_args(ffmpeg_args),
+        ),
         start=parse_time(start, "--start"),
         end=parse_time(end, "--end"),
         framerate=parse_framerate(framerate),
         overwrite=overwrite,
+        resume=resume,
+        keep_work=keep_work,
         ffmpeg=ffmpeg,
         reference=reference,
         compare=compare,
@@ -209,10 +177,28 @@ def restore(
         cuts=cuts,
         write_cuts=write_cuts,
         slow_audio=parse_slow_audio(slow_audio),
+        deinterlace=parse_deinterlace(deinterlace),
+        latency=parse_latency(latency),
+        limits=parse_limits(limits),
+        max_memory_bytes=parse_memory(max_memory),
     )
-    target = output or default_output(source)
+    if through_pipe and (dry_run or max_memory is not None):
+        asked = "--dry-run" if dry_run else "--max-memory"
+        raise UsageError(f"{asked} is for files, not for pipes", hint=f"leave out {asked}")
+    if through_pipe and output is not None:
+        _restore_stream(source, output, settings, piped, report, quiet=quiet, as_json=as_json)
+        return
+    target, note = output, None
+    if target is None:
+        info = inspection.inspect(source, settings.framerate, settings.limits)
+        target, note = suggest_output(info, default_output(source))
+    if dry_run:
+        _show_plan(source, target, settings, report, as_json=as_json)
+        return
     with _Bar(quiet=quiet) as bar:
         result = run(source, target, settings, bar.update)
+    if note is not None:
+        result = replace(result, warnings=(note, *result.warnings))
     document = restore_document(result, settings)
     if report is not None:
         report.write_text(to_json(document) + "\n")
@@ -227,17 +213,130 @@ def restore(
                 f"weights {', '.join(result.weights)} on {result.device}, {result.dtype}; "
                 f"model {result.model_s:.1f} s, flow {result.flow_s:.1f} s"
             )
+            stdout.print(receipt_table(result.receipt))
         _print_table(restore_table(result), document["warnings"])
+
+
+def _show_plan(
+    source: Path,
+    target: Path,
+    settings: RestoreSettings,
+    report: Path | None = None,
+    *,
+    as_json: bool,
+) -> None:
+    """Predict what a run takes."""
+    from vidrestore.plan import predict
+    from vidrestore.report import plan_document, to_json
+    from vidrestore.tables import plan_table
+
+    prediction = predict(source, target, settings)
+    document = plan_document(prediction)
+    if report is not None:
+        report.write_text(to_json(document) + "\n")
+    if as_json:
+        _print_json(to_json(document))
+    else:
+        _print_table(plan_table(prediction), document["warnings"])
+
+
+@app.command()
+def plan(
+    source: options.Input,
+    output: options.Output = None,
+    task: options.Task = None,
+    steps: options.Steps = 1,
+    fps: options.Fps = None,
+    device: options.Device = "auto",
+    weights: options.WeightsPath = None,
+    codec: options.Codec = "h264",
+    crf: options.Crf = None,
+    preset: options.Preset = None,
+    start: options.Start = None,
+    end: options.End = None,
+    framerate: options.Framerate = None,
+    limits: options.Limits = None,
+    max_memory: options.MaxMemory = None,
+    ffmpeg: options.Ffmpeg = None,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Predict what restoring a video takes: time, memory, disk. `restore --dry-run` is the same."""
+    restore(
+        source=source,
+        output=output,
+        task=task,
+        steps=steps,
+        fps=fps,
+        device=device,
+        weights=weights,
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        start=start,
+        end=end,
+        framerate=framerate,
+        limits=limits,
+        max_memory=max_memory,
+        ffmpeg=ffmpeg,
+        as_json=as_json,
+        dry_run=True,
+    )
+
+
+def _restore_stream(
+    source: Path,
+    output: Path,
+    settings: RestoreSettings,
+    container: str | None,
+    report: Path | None,
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """From or into a pipe. Standard output is the video's alone."""
+    from vidrestore.report import stream_document, to_json
+    from vidrestore.stream import restore_stream
+
+    if output == PIPE and sys.stdout.isatty():
+        raise UsageError("a terminal cannot show the video", hint="-o - | ffplay -, or -o FILE")
+    try:
+        with (
+            open(0, "rb", buffering=0, closefd=False) as stdin,
+            open(1, "wb", buffering=0, closefd=False) as video,
+            _Bar(quiet=quiet) as bar,
+        ):
+            result = restore_stream(
+                stdin if source == PIPE else source,
+                video if output == PIPE else output,
+                settings,
+                container=container or "matroska",
+                on_progress=bar.update,
+            )
+    except BrokenPipeError as error:  # the parser would make another code of it
+        raise typer.Exit(int(ExitCode.BROKEN_PIPE)) from error
+    document = stream_document(result, output, settings)
+    if report is not None:
+        report.write_text(to_json(document) + "\n")
+    if as_json:
+        _print_json(to_json(document))
+    elif not quiet:
+        stderr.print(
+            f"{result.frames} frames, {result.frames / result.wall_s:.2f} fps, read "
+            f"{result.lookahead_frames} frames ahead"
+        )
+        _print_warnings(document["warnings"])
 
 
 @app.command(name="compare")
 def compare_command(
     reference: Annotated[Path, typer.Argument(help="The clean video.")],
     test: Annotated[Path, typer.Argument(help="The video to score.")],
-    framerate: Framerate = None,
-    ffmpeg: Ffmpeg = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    framerate: options.Framerate = None,
+    limits: options.Limits = None,
+    ffmpeg: options.Ffmpeg = None,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
 ) -> None:
     """Score one video against another: PSNR and SSIM, aligned in time."""
     from vidrestore.compare import RgbReader, compare
@@ -245,10 +344,10 @@ def compare_command(
     from vidrestore.report import compare_document, comparison_warnings, to_json
     from vidrestore.tables import compare_table
 
-    executable, rate = find_ffmpeg(ffmpeg), parse_framerate(framerate)
+    executable, rate, bounds = find_ffmpeg(ffmpeg), parse_framerate(framerate), parse_limits(limits)
     comparison = compare(
-        RgbReader(reference, executable, framerate=rate),
-        RgbReader(test, executable, framerate=rate),
+        RgbReader(reference, executable, framerate=rate, limits=bounds),
+        RgbReader(test, executable, framerate=rate, limits=bounds),
     )
     if as_json:
         _print_json(to_json(compare_document(reference, test, comparison)))
@@ -259,20 +358,44 @@ def compare_command(
 @app.command()
 def probe(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="Video file or image folder.")],
-    framerate: Framerate = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    framerate: options.Framerate = None,
+    limits: options.Limits = None,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
 ) -> None:
     """Show what a video file holds."""
-    from vidrestore.probe import probe as look
+    from vidrestore.inspection import inspect
     from vidrestore.report import probe_document, to_json
     from vidrestore.tables import probe_table
 
-    info = look(source, parse_framerate(framerate))
+    info = inspect(source, parse_framerate(framerate), parse_limits(limits))
     if as_json:
         _print_json(to_json(probe_document(info)))
     else:
         _print_table(probe_table(info))
+
+
+@app.command()
+def clean(
+    places: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="Outputs, or folders with outputs in them."),
+    ],
+    debug: options.Debug = False,
+) -> None:
+    """Remove what runs that were killed have left, and say what it was."""
+    from vidrestore.clean import clean as run
+
+    found = run(places)
+    for left in found:
+        if left.kept is not None:
+            stdout.print(f"kept {left.path}: {left.kept}", highlight=False, soft_wrap=True)
+            continue
+        work = f", {left.frames} finished frames" if left.frames else ""
+        size = f"{left.size_bytes / 1e6:.1f} MB{work}"
+        stdout.print(f"removed {left.path} ({size})", highlight=False, soft_wrap=True)
+    if not found:
+        stdout.print("there is no unfinished work", highlight=False)
 
 
 @app.command()
@@ -301,8 +424,8 @@ def train(
         str, typer.Option(help="What the material is and its licence, for the weights' header.")
     ] = "",
     seed: Annotated[int, typer.Option(help="Seeds batches, noise and initialisation.")] = 0,
-    device: Device = "auto",
-    debug: Debug = False,
+    device: options.Device = "auto",
+    debug: options.Debug = False,
 ) -> None:
     """Train weights on folders of clips and photos."""
     if task not in ("denoise", "interpolate"):
@@ -366,11 +489,11 @@ def benchmark(
     frames: Annotated[int | None, typer.Option(help="Only the first frames of each clip.")] = None,
     steps: Annotated[int, typer.Option(help="Diffusion steps.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
-    device: Device = "auto",
-    weights: WeightsPath = None,
-    ffmpeg: Ffmpeg = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    device: options.Device = "auto",
+    weights: options.WeightsPath = None,
+    ffmpeg: options.Ffmpeg = None,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
 ) -> None:
     """Degrade clean clips, restore them, and score the result beside what else there is."""
     from vidrestore.benchmark import BenchmarkSettings
@@ -446,24 +569,52 @@ def _print_json(text: str) -> None:
 
 def _print_table(table: Table, warnings: list[str] | None = None) -> None:
     stdout.print(table)
-    for warning in warnings or []:
-        stderr.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+    _print_warnings(warnings or [])
+
+
+def _print_warnings(warnings: list[str]) -> None:
+    for warning in warnings:
+        stderr.print(Text("warning:", "yellow"), _one_line(warning), soft_wrap=True)
+
+
+def _one_line(text: str) -> str:
+    """Text that may hold names of files and of streams, without what a terminal would obey."""
+    return " ".join(_printable(text).split())
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 def _fail(message: str, hint: str | None, code: ExitCode) -> NoReturn:
-    sys.stderr.write(f"error: {message}" + (f" (try: {hint})" if hint else "") + "\n")
+    said = f"error: {message}" + (f" (try: {hint})" if hint else "")
+    sys.stderr.write(_one_line(said) + "\n")
     raise SystemExit(int(code))
 
 
-def _on_sigterm(*_: Any) -> NoReturn:
-    raise SystemExit(int(ExitCode.TERMINATED))
+_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    """End in order: what is finished is kept. A second signal does not wait for that."""
+    for each in _CODES:
+        signal.signal(each, _stop_at_once)
+    raise Stopped(_CODES[signal.Signals(number)])
+
+
+def _stop_at_once(number: int, _: object) -> NoReturn:
+    os._exit(int(_CODES[signal.Signals(number)]))  # what we have started ends with us
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the code documented in the README."""
-    signal.signal(signal.SIGTERM, _on_sigterm)
     arguments = sys.argv[1:] if arguments is None else arguments
-    raise SystemExit(_guarded(lambda: app(args=arguments, standalone_mode=False), arguments))
+    before = {number: signal.signal(number, _stop) for number in _CODES}
+    try:
+        raise SystemExit(_guarded(lambda: app(args=arguments, standalone_mode=False), arguments))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _guarded(command: Callable[[], object], arguments: list[str]) -> int:
@@ -483,6 +634,12 @@ def _guarded(command: Callable[[], object], arguments: list[str]) -> int:
         if isinstance(error, BrokenPipeError):
             return int(ExitCode.BROKEN_PIPE)
         cause = " ".join(str(error).split()) or type(error).__name__
-        _fail(f"unexpected: {cause}", "run again with --debug and report it", ExitCode.UNEXPECTED)
-    except KeyboardInterrupt:
-        _fail("interrupted; nothing was written", None, ExitCode.INTERRUPTED)
+        hint = "; ".join(["run again with --debug and report it", *_notes(error)])
+        _fail(f"unexpected: {cause}", hint, ExitCode.UNEXPECTED)
+    except Stopped as stopped:
+        what = "; ".join(_notes(stopped)) or "nothing was written"
+        _fail(f"{stopped}; {what}", None, stopped.exit_code)
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])

@@ -1,58 +1,182 @@
-"""Which encoder and which pixel format the output's video gets."""
+"""The encoders that the output's video can get, and what a user can ask of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from vidrestore.errors import UsageError
 
-if TYPE_CHECKING:
-    from vidrestore.probe import VideoInfo
+LIKE_INPUT = "like-input"
+
+_CLOSED = {"sc_threshold": "1000000000"}
+"""These encoders close their groups of pictures only if cuts do not begin new ones."""
+
+_INTERLACED = {"flags": "+cgop+ilme+ildct"}
+_INTERLACED_INTRA = {"flags": "+cgop+ildct"}
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """An ffmpeg encoder, the pixel formats it takes, and its visually lossless defaults."""
+    """An ffmpeg encoder and its visually lossless defaults.
+
+    Attributes:
+        name: ffmpeg's name of it.
+        codec: ffmpeg's name of what it writes.
+        crf: Default quality; None if there is no such choice.
+        preset: Default speed; None if there is no such choice.
+        options: What it always gets.
+        quality: Options that take the quality.
+        speed: Option that takes the preset.
+        constant: More options where the quality is to be constant.
+        rate: Whether it can be given a bitrate.
+        counts_frames: Whether its stream states one frame rate and no other times.
+        even: Whether chroma samples must cover the picture without remainder.
+        alpha: Whether its bare packets hold an alpha channel.
+        fields: Options for interlaced frames; None if it knows only whole ones.
+        profiles: Options by the name of a profile.
+        device: Options that open a graphics card for it.
+        ahead: Options that bound the frames it looks ahead, "{}" standing for their number.
+        uploads: Formats that it takes from memory, if it takes none directly.
+    """
 
     name: str
-    pix_fmts: frozenset[str]
+    codec: str
     crf: int | None = None
     preset: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    quality: tuple[str, ...] = ("crf",)
+    speed: str = "preset"
+    constant: Mapping[str, str] = field(default_factory=dict)
+    rate: bool = True
+    counts_frames: bool = False
+    even: bool = False
+    alpha: bool = False
+    fields: Mapping[str, str] | None = None
+    profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    device: Mapping[str, str] = field(default_factory=dict)
+    ahead: Mapping[str, str] = field(default_factory=dict)
+    uploads: tuple[str, ...] = ()
 
 
-def _formats(*names: str, depths: tuple[int, ...]) -> frozenset[str]:
-    return frozenset(
-        name if depth == 8 else f"{name}{depth}le" for name in names for depth in depths
-    )
+_H264_PROFILES = {
+    "Constrained Baseline": {"profile:v": "baseline"},
+    "Baseline": {"profile:v": "baseline"},
+    "Main": {"profile:v": "main"},
+    "High": {"profile:v": "high"},
+    "High 10": {"profile:v": "high10"},
+    "High 10 Intra": {"profile:v": "high10", "g": "1"},
+    "High 4:2:2": {"profile:v": "high422"},
+    "High 4:2:2 Intra": {"profile:v": "high422", "g": "1"},
+    "High 4:4:4 Predictive": {"profile:v": "high444"},
+}
+_PRORES_PROFILES = {
+    **{"Proxy": {"profile:v": "proxy"}, "LT": {"profile:v": "lt"}, "HQ": {"profile:v": "hq"}},
+    **{"Standard": {"profile:v": "standard"}, "4444": {"profile:v": "4444"}},
+    **{"XQ": {"profile:v": "4444xq"}},
+}
+_MPEG2_PROFILES = {
+    **{"Main": {"profile:v": "main"}, "4:2:2": {"profile:v": "422"}},
+    **{"Simple": {"profile:v": "simple", "bf": "0"}},
+}
 
-
-_YUV = ("yuv420p", "yuv422p", "yuv444p", "gray")
 ENCODERS = {
-    "h264": Encoder("libx264", _formats(*_YUV, depths=(8, 10)), 16, "medium"),
-    "hevc": Encoder(
-        "libx265",
-        _formats(*_YUV, "gbrp", depths=(8, 10, 12)),
-        18,
-        "medium",
-        {"x265-params": "open-gop=0:log-level=error"},
+    "h264": (
+        Encoder(
+            *("libx264", "h264", 16, "medium"),
+            even=True,
+            ahead={"rc-lookahead": "{}"},
+            fields=_INTERLACED,
+            profiles=_H264_PROFILES,
+        ),
     ),
-    "av1": Encoder("libsvtav1", _formats("yuv420p", depths=(8, 10)), 20, "6"),
-    "ffv1": Encoder(
-        "ffv1",
-        _formats("yuv420p", "yuv422p", "yuv444p", "gray", "gbrp", depths=(8, 9, 10, 12, 14, 16))
-        - {"gbrp", "gray14le"}
-        | {"yuv410p", "yuv411p", "yuv440p", "gbrp"},
-        options={"level": "3", "slicecrc": "1", "g": "1"},
+    "hevc": (
+        Encoder(
+            *("libx265", "hevc", 18, "medium"),
+            options={"x265-params": "open-gop=0:log-level=error"},
+            even=True,
+            ahead={"x265-params": "rc-lookahead={}:frame-threads=1"},
+        ),
     ),
-    "prores": Encoder(
-        "prores_ks",
-        frozenset({"yuv422p10le", "yuv444p10le"}),
-        options={"vendor": "apl0", "profile:v": "auto"},
+    "av1": (
+        Encoder(
+            *("libsvtav1", "av1", 20, "6"),
+            ahead={"svtav1-params": "lookahead={}:lp=1"},
+        ),
+        Encoder(
+            *("libaom-av1", "av1", 18, "6"),
+            options={"row-mt": "1"},
+            speed="cpu-used",
+            constant={"b:v": "0"},
+            ahead={"lag-in-frames": "{}"},
+        ),
+    ),
+    "ffv1": (
+        Encoder(
+            *("ffv1", "ffv1"),
+            options={"level": "3", "slicecrc": "1", "g": "1"},
+            rate=False,
+            alpha=True,
+            fields={},
+        ),
+    ),
+    "prores": (
+        Encoder(
+            *("prores_ks", "prores"),
+            options={"vendor": "apl0", "profile:v": "auto"},
+            rate=False,
+            alpha=True,
+            fields=_INTERLACED_INTRA,
+            profiles=_PRORES_PROFILES,
+        ),
     ),
 }
+"""What can be asked for by name; the first encoder that suits the video is used."""
+
+
+def _scaled(name: str, codec: str, **more: object) -> Encoder:
+    """An encoder whose quality is a quantiser scale, 2 being close to visually lossless."""
+    return Encoder(name, codec, 2, None, quality=("q:v",), **more)  # type: ignore[arg-type]
+
+
+def _lossless(name: str, codec: str, *, alpha: bool = False) -> Encoder:
+    return Encoder(name, codec, rate=False, alpha=alpha)
+
+
+LIKE_ENCODERS = ENCODERS | {
+    encoder.codec: (encoder,)
+    for encoder in (
+        _scaled("mpeg1video", "mpeg1video", options=_CLOSED, counts_frames=True),
+        _scaled(
+            *("mpeg2video", "mpeg2video"),
+            options=_CLOSED,
+            counts_frames=True,
+            fields=_INTERLACED,
+            profiles=_MPEG2_PROFILES,
+        ),
+        _scaled("mpeg4", "mpeg4", options=_CLOSED, counts_frames=True, fields=_INTERLACED),
+        _scaled("mjpeg", "mjpeg", options={"strict": "unofficial", "flags": "-cgop"}),
+        Encoder("libvpx", "vp8", 4, None, constant={"b:v": "100M"}, options={"cpu-used": "2"}),
+        Encoder(
+            *("libvpx-vp9", "vp9", 15, None),
+            options={"row-mt": "1", "cpu-used": "2"},
+            constant={"b:v": "0"},
+            ahead={"lag-in-frames": "{}"},
+        ),
+        Encoder("dvvideo", "dvvideo", rate=False, counts_frames=True, fields=_INTERLACED_INTRA),
+        Encoder("cfhd", "cfhd", rate=False, options={"quality": "film3+"}),
+        _scaled("jpeg2000", "jpeg2000"),
+        _lossless("huffyuv", "huffyuv"),
+        _lossless("ffvhuff", "ffvhuff", alpha=True),
+        _lossless("utvideo", "utvideo", alpha=True),
+        _lossless("magicyuv", "magicyuv", alpha=True),
+        _lossless("v210", "v210"),
+        _lossless("rawvideo", "rawvideo", alpha=True),
+        _lossless("png", "png", alpha=True),
+        Encoder("libvvenc", "vvc", 20, "medium", quality=("qp",)),
+    )
+}
+"""What can be asked for as the codec of the input, too."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +184,30 @@ class EncodeSettings:
     """How the output's video is encoded.
 
     Attributes:
-        codec: h264, hevc, av1, ffv1 or prores.
+        codec: h264, hevc, av1, ffv1, prores, or like-input.
         crf: Constant rate factor, lower is better; None is the codec's default, close to
             visually lossless. ffv1 (lossless) and prores have none.
         preset: The encoder's speed preset; None is the codec's default.
+        bitrate_bps: Bits per second instead of a constant quality; None for the latter.
+        pix_fmt: Pixel format of the output; None is the input's own.
+        hardware: Encode on the graphics card, where an encoder of it opens.
+        post: ffmpeg filters that follow restoration, such as "eq=contrast=1.1".
+        extra: More options for the encoder, as ffmpeg spells them.
         threads: Encoder threads; None leaves it to the encoder. The same frames encoded with
             another number of threads may decode differently.
+        ahead_frames: Frames that the encoder looks ahead at most; None leaves it to the encoder.
     """
 
     codec: str = "h264"
     crf: int | None = None
     preset: str | None = None
+    bitrate_bps: int | None = None
+    pix_fmt: str | None = None
+    hardware: bool = False
+    post: str | None = None
+    extra: tuple[str, ...] = ()
     threads: int | None = None
+    ahead_frames: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no encoder knows.
@@ -79,43 +215,30 @@ class EncodeSettings:
         Raises:
             UsageError: If the codec is unknown or has no such option.
         """
-        if self.codec not in ENCODERS:
+        if self.codec not in {*ENCODERS, LIKE_INPUT}:
             raise UsageError(
-                f"unknown codec {self.codec}", hint=f"use one of {', '.join(ENCODERS)}"
+                f"unknown codec {self.codec}",
+                hint=f"use one of {', '.join([*ENCODERS, LIKE_INPUT])}",
             )
-        encoder = ENCODERS[self.codec]
-        for option in ("crf", "preset"):
-            if getattr(self, option) is not None and getattr(encoder, option) is None:
-                raise UsageError(f"{self.codec} has no {option}", hint=f"leave out --{option}")
+        if self.crf is not None and self.bitrate_bps is not None:
+            raise UsageError("--crf and --bitrate contradict each other", hint="give one of them")
+        if self.codec != LIKE_INPUT:
+            self.check(ENCODERS[self.codec][0])
 
+    def check(self, encoder: Encoder) -> None:
+        """Refuse what an encoder has no option for.
 
-def output_pix_fmt(info: VideoInfo, settings: EncodeSettings) -> str:
-    """Choose the pixel format of the output: the input's own wherever the encoder takes it.
-
-    h264 and av1 know no RGB, and x264 no odd sizes in 4:2:0 or 4:2:2: such input is stored as
-    4:4:4 of the same depth, which keeps its size and all its detail.
-
-    Args:
-        info: The input.
-        settings: The codec wanted.
-
-    Returns:
-        The pixel format to encode.
-
-    Raises:
-        UsageError: If the codec cannot hold such video.
-    """
-    formats = ENCODERS[settings.codec].pix_fmts
-    native = info.plane_format
-    full = "yuv444p" + ("" if info.bit_depth == 8 else f"{info.bit_depth}le")
-    across, down = info.chroma_shift
-    odd = bool(info.width % (1 << across) or info.height % (1 << down))
-    must_be_even = settings.codec in {"h264", "hevc"}
-    if native in formats and not (odd and must_be_even):
-        return native
-    if (native.startswith("gbrp") or odd) and full in formats:
-        return full
-    raise UsageError(
-        f"{settings.codec} cannot hold {native} video of {info.width}x{info.height}",
-        hint="use --codec ffv1, which is lossless and takes every pixel format",
-    )
+        Raises:
+            UsageError: If it has none for something that is asked for.
+        """
+        asked = {
+            "--crf": self.crf is not None and encoder.crf is None,
+            "--preset": self.preset is not None and encoder.preset is None,
+            "--bitrate": self.bitrate_bps is not None and not encoder.rate,
+        }
+        for option, refused in asked.items():
+            if refused:
+                raise UsageError(
+                    f"{encoder.codec} has no {option.removeprefix('--')}",
+                    hint=f"leave out {option}",
+                )

@@ -9,8 +9,10 @@ Conventions for missing tags (ITU-T H.273 names, ffmpeg's spellings):
 - matrix: BT.601 below 1280 samples wide and up to 576 high, else BT.709, as players do. Matrices
   that are not a fixed linear map of R'G'B' (constant luminance, ICtCp) are approximated by
   BT.2020's, and spellings not known here count as missing: an error in the matrix is second order.
-- range: full for yuvj, gray and gbrp (as ffmpeg's own scaler has it), else limited.
+- range: full for yuvj, gray and GBR (as ffmpeg's own scaler has it), else limited.
 - chroma location: topleft with BT.2020's matrix, else left.
+
+Alpha is no colour: it stays as it is.
 
 Everything is element-wise arithmetic in float32: no convolution or matrix product, which some
 devices would run in TF32, and the result for a frame does not depend on the frames beside it.
@@ -28,9 +30,13 @@ from torch.nn import functional
 
 from vidrestore.errors import InputError
 
-_SUBSAMPLING = {"444": (0, 0), "440": (0, 1), "422": (1, 0), "420": (1, 1), "411": (2, 0)}
+_SUBSAMPLING = {
+    **{"444": (0, 0), "440": (0, 1), "422": (1, 0)},
+    **{"420": (1, 1), "411": (2, 0), "410": (2, 2)},
+}
 _PIX_FMT = re.compile(
-    r"(?:(?P<yuv>yuvj?)(?P<ratio>444|440|422|420|411)p|(?P<rgb>gbrp)|(?P<gray>gray))"
+    r"(?:yuv(?:j|(?P<yuva>a))?(?P<ratio>444|440|422|420|411|410)p"
+    r"|(?P<rgb>gbr(?P<gbra>a?)p)|(?P<gray>gray|ya(?=16)|ya8(?!1)))"
     r"(?:(?P<depth>9|10|12|14|16)le)?"
 )
 
@@ -61,7 +67,8 @@ class PlaneFormat:
         log2_chroma_w: Chroma planes are 2 ** this times narrower than luma, rounded up.
         log2_chroma_h: Chroma planes are 2 ** this times lower than luma, rounded up.
         is_rgb: Planes are green, blue, red.
-        is_gray: There is a luma plane only.
+        is_gray: Of colour there is a luma plane only.
+        has_alpha: The last plane is alpha, of luma's size.
     """
 
     name: str
@@ -70,13 +77,15 @@ class PlaneFormat:
     log2_chroma_h: int
     is_rgb: bool
     is_gray: bool
+    has_alpha: bool
 
     @classmethod
     def from_name(cls, name: str) -> PlaneFormat:
         """Describe the pixel format that ffmpeg calls `name`.
 
         Raises:
-            InputError: The format is not planar 8 to 16 bit YUV, gray or GBR, little-endian.
+            InputError: The format is not 8 to 16 bit planar YUV or GBR, or gray, with or without
+                alpha, little-endian.
         """
         match = _PIX_FMT.fullmatch(name)
         if match is None:
@@ -86,15 +95,24 @@ class PlaneFormat:
             )
         log2_w, log2_h = _SUBSAMPLING[match["ratio"] or "444"]
         depth = int(match["depth"] or 8)
-        return cls(name, depth, log2_w, log2_h, match["rgb"] is not None, match["gray"] is not None)
+        return cls(
+            name,
+            depth,
+            log2_w,
+            log2_h,
+            is_rgb=match["rgb"] is not None,
+            is_gray=match["gray"] is not None,
+            has_alpha=bool(match["yuva"] or match["gbra"] or name.startswith("ya")),
+        )
 
     def plane_shapes_px(self, width: int, height: int) -> tuple[tuple[int, int], ...]:
         """Return (height, width) of each plane of a `width` x `height` frame."""
         luma = (height, width)
+        alpha = (luma,) * self.has_alpha
         if self.is_gray:
-            return (luma,)
+            return (luma, *alpha)
         chroma = (-(-height >> self.log2_chroma_h), -(-width >> self.log2_chroma_w))
-        return luma, chroma, chroma
+        return (luma, chroma, chroma, *alpha)
 
 
 class PlaneConverter:
@@ -170,7 +188,7 @@ class PlaneConverter:
             (len(planes[0]), 3, *self.shapes_px[0]), dtype=torch.float32, device=planes[0].device
         )
         # Frame by frame, so that temporaries stay small enough for the cache and the allocator.
-        for frame, out in zip(zip(*planes, strict=True), rgb, strict=True):
+        for frame, out in zip(zip(*self._colour(planes), strict=True), rgb, strict=True):
             self._fill_rgb([plane.to(torch.float32) for plane in frame], out)
         return rgb
 
@@ -189,7 +207,8 @@ class PlaneConverter:
         tint = torch.stack([torch.add(cb * b, cr, alpha=r) for b, r in self._to_rgb])
         height, width = self.shapes_px[0]
         tint = _interpolate(tint, -1, width, *self._sampling_x)
-        torch.add(_interpolate(tint, -2, height, *self._sampling_y), luma, out=out)
+        tint = _interpolate(tint, -2, height, *self._sampling_y, into=out)
+        torch.add(tint, luma, out=out)
 
     def add_residual(self, planes: Sequence[Tensor], residual_rgb: Tensor) -> list[Tensor]:
         """Add an RGB residual to the planes it belongs to.
@@ -202,21 +221,27 @@ class PlaneConverter:
             residual_rgb: (T, 3, H, W) float32, finite, on the scale of `to_rgb`; not modified.
 
         Returns:
-            New planes, of the shapes and dtypes of the old. A zero residual changes no code.
+            New planes, of the shapes and dtypes of the old, but an alpha plane is the old one. A
+            zero residual changes no code.
 
         Raises:
             ValueError: The planes do not have this format's shapes.
         """
         self._check(planes)
-        restored = [torch.empty_like(plane) for plane in planes]
+        colour = self._colour(planes)
+        restored = [torch.empty_like(plane) for plane in colour]
         frames = zip(
-            zip(*planes, strict=True), residual_rgb, zip(*restored, strict=True), strict=True
+            zip(*colour, strict=True), residual_rgb, zip(*restored, strict=True), strict=True
         )
         for frame, residual, outs in frames:
             for plane, delta, out in zip(frame, self._deltas(residual), outs, strict=True):
                 level = delta.add_(plane.to(torch.float32))
                 out.copy_(level.round_().clamp_(0, self._largest))
-        return restored
+        return [*restored, *planes[len(restored) :]]
+
+    def _colour(self, planes: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The planes without alpha."""
+        return planes[:-1] if self.format.has_alpha else planes
 
     def _deltas(self, rgb: Tensor) -> list[Tensor]:
         """Return what one frame's residual (3, H, W) adds to each plane, in code values."""
@@ -271,13 +296,18 @@ def _sampling(log2_factor: int, location: str, first: str, last: str) -> tuple[i
     return factor, factor - 1.0 if last in location else (factor - 1) / 2
 
 
-def _interpolate(x: Tensor, dim: int, size: int, factor: int, site: float) -> Tensor:
-    """Interpolate linearly along `dim`: sample i of `x` sits at factor * i + site of the result."""
+def _interpolate(
+    x: Tensor, dim: int, size: int, factor: int, site: float, into: Tensor | None = None
+) -> Tensor:
+    """Interpolate linearly along `dim`: sample i of `x` sits at factor * i + site of the result.
+
+    The result is in `into`, if that is given and there is anything to do.
+    """
     if factor == 1:
         return x
     shape = list(x.shape)
     shape[dim] = size
-    result = x.new_empty(shape)
+    result = x.new_empty(shape) if into is None else into
     x = _replicate(x, dim, 1, 1)
     for phase in range(factor):
         target = _every(result, dim, phase, size, factor)

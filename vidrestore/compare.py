@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from vidrestore.convert import FrameConverter
 from vidrestore.decode import Decoder, Frame
 from vidrestore.errors import InputError
+from vidrestore.fields import Choice, FieldReport, reading
+from vidrestore.inspection import inspect
+from vidrestore.limits import Limits
 from vidrestore.metrics import (
     Alignment,
     ClipScorer,
@@ -22,7 +25,6 @@ from vidrestore.metrics import (
     find_offset,
     thumbnail,
 )
-from vidrestore.probe import probe
 
 ALIGN_FRAMES = 48
 SAME_CONTENT_CORRELATION = 0.5
@@ -52,6 +54,16 @@ class RgbReader:
         start: First frame, as for `Decoder`.
         end: One past the last frame, likewise.
         framerate: Frames per second of a folder of images.
+        deinterlace: What to do with fields, as for `reading`; None hands out frames as they are.
+        makes_frames: As for `reading`.
+        limits: What the file may hold; None for the defaults.
+
+    Attributes:
+        info: The video as the decoder hands it out.
+        fields: What is known of its fields; None if nobody asked.
+
+    Raises:
+        UsageError: If frames are to be made of interlaced video.
     """
 
     def __init__(
@@ -62,8 +74,16 @@ class RgbReader:
         start: int | Fraction | None = None,
         end: int | Fraction | None = None,
         framerate: Fraction | None = None,
+        deinterlace: Choice | None = None,
+        makes_frames: bool = False,
+        limits: Limits | None = None,
     ) -> None:
-        self.info = probe(path, framerate)
+        self.info = inspect(path, framerate, limits)
+        self.fields: FieldReport | None = None
+        if deinterlace is not None:
+            self.info, self.fields = reading(
+                self.info, ffmpeg, deinterlace, makes_frames=makes_frames
+            )
         self.ffmpeg = ffmpeg
         self.converter = FrameConverter(self.info)
         self.start = start
@@ -135,7 +155,7 @@ def _native_luma(
 ) -> LumaPlanes | None:
     """Luma codes, if both videos store luma at the same depth and range."""
     infos = reference.info, test.info
-    if any(info.plane_format.startswith("gbrp") for info in infos):
+    if any(info.plane_format.startswith("gbr") for info in infos):
         return None
     if infos[0].bit_depth != infos[1].bit_depth:
         return None

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
 from typing import Any
 
 from vidrestore.carry import Carriage, stretching
-from vidrestore.encode import colour_options
-from vidrestore.ffmpeg import media_url, version
+from vidrestore.encoding import colour_options
+from vidrestore.ffmpeg import composable, media_url, version
+from vidrestore.hdr import hdr_input_options
 from vidrestore.join import Joint
-from vidrestore.probe import VideoInfo
+from vidrestore.metadata import metadata_arguments
+from vidrestore.probe import StreamInfo, VideoInfo
 
 ROTATION_SINCE = (6, 0)
 """First ffmpeg that can write a display matrix."""
+
+_TRUE_TICKS_SINCE = (6, 0)
+"""Older ffmpeg tells bitstream filters the input's ticks, but gives them the output's packets."""
 
 _ABSOLUTE_CLOCK = frozenset({"mpegts", "mpeg"})
 """Broadcast containers: their first timestamp is an arbitrary moment, not a delay."""
@@ -28,6 +34,8 @@ _LARGEST_TIMESCALE = 2**31 - 1
 
 _LARGEST_ASPECT_TERM = 255
 """ffmpeg's -aspect rounds finer ratios; those travel in the bitstream alone."""
+
+_FIELD_ORDERS = {"tff": "tt", "bff": "bb"}
 
 _Interval = tuple[Fraction | None, Fraction]
 """Begin and end in seconds of the source; None is the beginning."""
@@ -72,6 +80,7 @@ def command(
     ffmpeg: str,
     *,
     trim: bool,
+    covers: Mapping[int, Path] | None = None,
 ) -> list[str]:
     """Compose the command, which takes the joined video from its standard input.
 
@@ -83,6 +92,7 @@ def command(
         target: File to write.
         ffmpeg: Path of the ffmpeg executable.
         trim: Whether other streams are cut to the frames.
+        covers: Pictures to attach, by the index of their stream.
 
     Returns:
         Executable and arguments.
@@ -97,21 +107,35 @@ def command(
         options["output_ts_offset"] = f"{round(-shift_s / _OFFSET_TICK)}us"
     if container in {"mp4", "mov"}:
         options |= _timescales(joined, carried)
-    video = compose.input("pipe:0", f="nut", **_orientation(info, ffmpeg))["v:0"]
+    stated = {**_orientation(info, ffmpeg), **hdr_input_options(info.hdr, ffmpeg)}
+    video = compose.input("pipe:0", f="nut", **stated)["v:0"]
     mapped = [video]
     if info.image_pattern is None:
         url, asked = info.source
-        source = compose.input(url, **asked, **_reading(info, kept_s))
+        source = compose.input(composable(url), **asked, **_reading(info, kept_s))
         mapped = [
-            video if index == info.stream_index else source[str(index)] for index in carried.codecs
+            video if index == info.stream_index else source[str(index)]
+            for index, codec in carried.codecs.items()
+            if codec != "attach"
         ]
         # Matches no stream, but keeps the source among the inputs when there is only video.
         mapped.append(source[f"{len(info.streams)}?"])
         options |= _metadata(joined, carried)
     for position, (index, codec) in enumerate(carried.codecs.items()):
-        options |= _stream_options(joined, position, index, codec, kept_s)
-    argv: list[str] = compose.output(*mapped, media_url(target), **options).compile(cmd=ffmpeg)
-    return argv
+        tick = "tb"
+        if version(ffmpeg) < _TRUE_TICKS_SINCE:
+            tick = _other_tick(info.streams[index], container)
+        options |= _stream_options(joined, position, index, codec, kept_s, tick)
+    options[f"bsf:{list(carried.codecs).index(info.stream_index)}"] = joined.retiming(
+        None if version(ffmpeg) >= _TRUE_TICKS_SINCE else _tick_s(joined, container)
+    )
+    place = composable(media_url(target))
+    argv: list[str] = compose.output(*mapped, place, **options).compile(cmd=ffmpeg)
+    # ffmpeg-python takes an option once; these are given several times.
+    repeated = metadata_arguments(info, carried, container)
+    for path in (covers or {}).values():
+        repeated += ["-attach", media_url(path)]
+    return [*argv[:-1], *repeated, argv[-1]]
 
 
 def _reading(info: VideoInfo, kept_s: _Interval | None) -> dict[str, str]:
@@ -130,8 +154,9 @@ def _metadata(joined: Joint, carried: Carriage) -> dict[str, Any]:
     # ffmpeg-python lists the inputs as they are mapped.
     number = "1" if next(iter(carried.codecs)) == joined.info.stream_index else "0"
     options = {"map_metadata": number, "map_chapters": number if carried.chapters else "-1"}
-    for position, index in enumerate(carried.codecs):
-        options[f"map_metadata:s:{position}"] = f"{number}:s:{index}"
+    for position, (index, codec) in enumerate(carried.codecs.items()):
+        if codec != "attach":
+            options[f"map_metadata:s:{position}"] = f"{number}:s:{index}"
     if joined.clock.speed != 1:
         options |= {"metadata": "timecode=", "metadata:s": "timecode="}  # MOV makes a track of it
     return options
@@ -145,11 +170,13 @@ def _orientation(info: VideoInfo, ffmpeg: str) -> dict[str, str | None]:
 
 
 def _stream_options(
-    joined: Joint, position: int, index: int, codec: str, kept_s: _Interval | None
+    joined: Joint, position: int, index: int, codec: str, kept_s: _Interval | None, tick: str
 ) -> dict[str, Any]:
-    """What ffmpeg must be told about one stream of the output."""
+    """What ffmpeg must be told about one stream of the output; `tick` is what its packets count."""
     stream = joined.info.streams[index]
     options: dict[str, Any] = {f"disposition:{position}": "+".join(stream.dispositions) or "0"}
+    if codec == "attach":
+        return {}
     if codec != "copy":
         options[f"c:{position}"] = codec
     if index == joined.info.stream_index:
@@ -157,9 +184,9 @@ def _stream_options(
     elif stream.kind == "audio" and codec != "copy":
         options[f"filter:{position}"] = stretching(joined.clock, kept_s)
     elif kept_s is not None and "attached_pic" not in stream.dispositions:
-        outside = f"gte(pts*tb,{float(kept_s[1])!r})"
+        outside = f"gte(pts*{tick},{float(kept_s[1])!r})"
         if kept_s[0] is not None:
-            outside += f"+lt(pts*tb,{float(kept_s[0])!r})"
+            outside += f"+lt(pts*{tick},{float(kept_s[0])!r})"
         options[f"bsf:{position}"] = f"noise=drop='{outside}'"
     return options
 
@@ -168,15 +195,29 @@ def _video_options(joined: Joint, position: int) -> dict[str, Any]:
     """Restate what ffmpeg would not copy by itself."""
     info = joined.info
     options: dict[str, Any] = {
-        f"bsf:{position}": joined.retiming,
-        f"metadata:s:{position}": "encoder=",  # it names what made the source
         **{f"{name}:{position}": tag for name, tag in colour_options(info.colour).items()},
     }
+    if info.field_order is not None:
+        options[f"field_order:{position}"] = _FIELD_ORDERS[info.field_order]
     if info.sar is not None:
         aspect = info.sar * info.width / info.height
         if max(aspect.numerator, aspect.denominator) <= _LARGEST_ASPECT_TERM:
             options[f"aspect:{position}"] = f"{aspect.numerator}:{aspect.denominator}"
     return options
+
+
+def _tick_s(joined: Joint, container: str) -> Fraction:
+    """Seconds per tick of the video in the output."""
+    if container in {"mp4", "mov"}:
+        return Fraction(1, joined.clock.time_base.denominator)
+    return _MATROSKA_TICK
+
+
+def _other_tick(stream: StreamInfo, container: str) -> str:
+    """Seconds per tick of another stream in the output, as an expression of its filters."""
+    if container not in {"mp4", "mov"}:
+        return f"{float(_MATROSKA_TICK)}"
+    return f"1/{stream.sample_rate_hz}" if stream.sample_rate_hz else "tb"
 
 
 def _timescales(joined: Joint, carried: Carriage) -> dict[str, str]:

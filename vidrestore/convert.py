@@ -37,6 +37,10 @@ class FrameConverter:
         planes = zip(*(frame.planes for frame in frames), strict=True)
         return self._planes.to_rgb([torch.from_numpy(np.stack(plane)) for plane in planes])
 
+    def whole(self, pictures: Tensor) -> Tensor:
+        """Pictures of `window` as frames; they are frames, unless they are fields."""
+        return pictures
+
     def rgb(self, frame: Frame) -> NDArray[np.float32]:
         """A frame as (H, W, 3) float32 RGB, nominal [0, 1], not clamped."""
         planes = [torch.from_numpy(plane)[None] for plane in frame.planes]

@@ -29,20 +29,28 @@ TIMECODES = "Timecode List:"
 
 
 def label_shots(
-    frames: Iterable[Frame], info: VideoInfo, cuts: Sequence[Fraction] | None = None
+    frames: Iterable[Frame],
+    info: VideoInfo,
+    cuts: Sequence[Fraction] | None = None,
+    *,
+    ahead_frames: int = REACH_FRAMES,
 ) -> Iterator[Frame]:
     """Number the shots of a stream from 0.
 
     Args:
-        frames: In order; at most REACH_FRAMES of them are held.
+        frames: In order; at most `ahead_frames` of them are held.
         info: The video that they are of.
         cuts: Where shots begin, in seconds after the first frame of the video, ascending; None to
             look for hard cuts and fades.
+        ahead_frames: Frames after one that decide whether a shot begins there: REACH_FRAMES, or
+            fewer, which finds hard cuts all the same from FLASH_FRAMES on, but misses fades.
 
     Yields:
         The frames with `shot` set.
     """
-    return _find(frames, info) if cuts is None else _look_up(frames, info, cuts)
+    if cuts is not None:
+        return _look_up(frames, info, cuts)
+    return _find(frames, info, min(ahead_frames, REACH_FRAMES))
 
 
 def _look_up(frames: Iterable[Frame], info: VideoInfo, cuts: Sequence[Fraction]) -> Iterator[Frame]:
@@ -59,7 +67,7 @@ def _look_up(frames: Iterable[Frame], info: VideoInfo, cuts: Sequence[Fraction])
         yield replace(frame, shot=shot)
 
 
-def _find(frames: Iterable[Frame], info: VideoInfo) -> Iterator[Frame]:
+def _find(frames: Iterable[Frame], info: VideoInfo, ahead_frames: int) -> Iterator[Frame]:
     waiting: deque[Frame] = deque()
     looks: list[Look] = []  # of frames before, and of those that wait
     shot = 0
@@ -75,7 +83,7 @@ def _find(frames: Iterable[Frame], info: VideoInfo) -> Iterator[Frame]:
     for frame in frames:
         waiting.append(frame)
         looks.append(look_at(frame.planes, info, looks[-1] if looks else None))
-        if len(waiting) > REACH_FRAMES:
+        if len(waiting) > ahead_frames:
             yield settle()
     while waiting:
         yield settle()
@@ -119,13 +127,17 @@ class ShotLog:
 
     def add(self, frame: Frame) -> None:
         """Note a frame, the next of those that `label_shots` gave."""
-        time_s = _time_s(frame, self._info)
+        self.note(frame.index, frame.pts, frame.shot)
+
+    def note(self, index: int, pts: int, shot: int) -> None:
+        """Note a frame that another run has seen; one for each shot is enough, and the last."""
+        time_s = (pts - self._info.start_pts) * self._info.time_base
         if self._shot is None:  # a run may start later; how many frames before is not known
-            self._skipped = round(time_s * self._info.frame_rate) - frame.index
-        number = self._skipped + frame.index
-        if frame.shot != self._shot:
+            self._skipped = round(time_s * self._info.frame_rate) - index
+        number = self._skipped + index
+        if shot != self._shot:
             self._first.append((number, time_s))
-            self._shot = frame.shot
+            self._shot = shot
         self._next = number + 1, time_s + 1 / self._info.frame_rate
 
     @property

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from vidrestore.declip import clipped_moments
 from vidrestore.errors import InputError
+from vidrestore.ffmpeg import SAFE_INPUT, media_url
 from vidrestore.metrics import LUMA_WEIGHTS
 from vidrestore.model import LEVELS
 
@@ -88,7 +89,7 @@ def _cached_clip(path: Path, cache: Path) -> NDArray[np.uint8]:
 def _halved_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     import av
 
-    with av.open(str(path)) as container:
+    with av.open(media_url(path), options=SAFE_INPUT) as container:
         for index, frame in enumerate(container.decode(video=0)):
             if index == MAX_FRAMES:
                 return

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +31,12 @@ from vidrestore.windows import WindowPlan, cut, spans
 
 TILE_PX = 640
 TILE_OVERLAP_PX = 64
+LEAST_TILE_PX = 160
+"""Smaller ones would be little more than what they share with their neighbours."""
+
+CORRECTED_VALUES = 1 << 20
+"""Values whose clipping is undone at once: the arithmetic needs ten times their memory."""
+
 M_MMAP_THRESHOLD = -3  # of malloc.h
 LARGE_BLOCK_BYTES = 1 << 20
 
@@ -82,6 +87,10 @@ class Restorer:
         task: Such as "denoise".
         weights_path: File or folder of weights; None for those of the package.
         device: "auto", "cpu", "cuda" or "mps".
+        tile_px: Longest side of what the network sees at once.
+
+    Attributes:
+        tile_px: The same; less once the device has run out of memory.
 
     Raises:
         WeightsError: If the weights are missing or corrupt.
@@ -89,7 +98,11 @@ class Restorer:
     """
 
     def __init__(
-        self, task: str = "denoise", weights_path: Path | None = None, device: str = "auto"
+        self,
+        task: str = "denoise",
+        weights_path: Path | None = None,
+        device: str = "auto",
+        tile_px: int = TILE_PX,
     ) -> None:
         _give_back_freed_memory()
         self.device = pick_device(device)
@@ -101,6 +114,18 @@ class Restorer:
             )
         self.net = self.weights.net.on(self.device)
         self.net.body_dtype = choose_body_dtype(self.net, self.device)
+        self.tile_px = tile_px
+        self._retreated = False
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know: one line if the device has run out of memory."""
+        if not self._retreated:
+            return []
+        return [
+            f"{self.device} ran out of memory: the picture goes on in tiles of {self.tile_px} "
+            "pixels, so frames may differ in the last bit from those of another run"
+        ]
 
     @property
     def dtype(self) -> str:
@@ -116,36 +141,42 @@ class Restorer:
             steps: Reverse steps K; 1 gives the best PSNR.
 
         Returns:
-            (T, 3, H, W) float32 on the restorer's device.
+            (T, 3, H, W) float32 on the restorer's device, or in main memory.
 
         Raises:
-            DeviceError: If the device runs out of memory.
+            DeviceError: If the device runs out of memory, however small the tiles.
         """
-        with self._memory_watched(window):
+
+        def run() -> Tensor:
             restored = self._sample(window, levels.tensor(self.device), steps)
             if levels.clipped:
-                for frame, change in zip(window.to(self.device), restored, strict=True):
-                    change += correction(frame + change, levels.sigma / 255)
-        return restored
+                rows = max(1, CORRECTED_VALUES // (3 * window.shape[3]))
+                for frame, change in zip(window.to(restored.device), restored, strict=True):
+                    for part, of in zip(change.split(rows, 1), frame.split(rows, 1), strict=True):
+                        part += correction(of + part, levels.sigma / 255)
+            return restored
+
+        return self._within_memory(window, run)
 
     def refinement(self, guesses: Tensor, candidates: Tensor, steps: int) -> Tensor:
         """What to add to guesses of missing frames.
 
         Args:
             guesses: (T, 3, H, W) float32 RGB, nominal [0, 1], any size.
-            candidates: (T, 3 * N, H, W) float32: the N images to choose from for each guess, less
-                the guess.
+            candidates: (T, 4 * N, H, W) float32: the N images to choose from for each guess, less
+                the guess, then the share that each has in it.
             steps: Reverse steps K; 1 gives the best PSNR.
 
         Returns:
-            (T, 3, H, W) float32 on the restorer's device.
+            (T, 3, H, W) float32 on the restorer's device, or in main memory.
 
         Raises:
-            DeviceError: If the device runs out of memory.
+            DeviceError: If the device runs out of memory, however small the tiles.
         """
         missing = torch.tensor([float(name == "missing") for name in LEVELS], device=self.device)
-        with self._memory_watched(guesses):
-            return self._sample(guesses, missing[None, None], steps, candidates)
+        return self._within_memory(
+            guesses, lambda: self._sample(guesses, missing[None, None], steps, candidates)
+        )
 
     def _sample(
         self, window: Tensor, levels: Tensor, steps: int, candidates: Tensor | None = None
@@ -153,8 +184,11 @@ class Restorer:
         height, width = window.shape[2:]
         padding = (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
 
+        # A device that has run out of memory is given one tile at a time.
+        home = torch.device("cpu") if self._retreated else self.device
+
         def prepared(x: Tensor) -> Tensor:
-            x = x.to(self.device)[None]
+            x = x.to(home)[None]
             return F.pad(x, (*padding, 0, 0), mode="replicate") if any(padding) else x
 
         beside = None if candidates is None else prepared(candidates)
@@ -166,34 +200,50 @@ class Restorer:
         with torch.no_grad():  # the residual is changed in place later
             return sample(denoise, prepared(window), steps)[0, :, :, :height, :width]
 
-    @contextmanager
-    def _memory_watched(self, window: Tensor) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
-                raise
-            frames, _, height, width = window.shape
+    def _within_memory(self, window: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        """Run; if the device runs out of memory, run again in tiles of half the size."""
+        while True:
+            try:
+                return run()
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._retreat(window, error)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _retreat(self, window: Tensor, error: RuntimeError) -> None:
+        frames, _, height, width = window.shape
+        seen_px = min(self.tile_px, max(height, width))
+        half_px = seen_px // 2 // MULTIPLE_PX * MULTIPLE_PX
+        if half_px < LEAST_TILE_PX:
             raise DeviceError(
                 f"{self.device} ran out of memory on {frames} frames of {width}x{height}",
                 hint="close other programs" if self.device.type == "cpu" else "--device cpu",
             ) from error
+        self.tile_px = half_px
+        self._retreated = True
 
     def _tiled(self, x_t: Tensor, levels: Tensor, candidates: Tensor | None) -> Tensor:
-        rows = spans(x_t.shape[3], TILE_PX, TILE_OVERLAP_PX, MULTIPLE_PX)
-        columns = spans(x_t.shape[4], TILE_PX, TILE_OVERLAP_PX, MULTIPLE_PX)
+        rows, columns = (tile_spans(length, self.tile_px) for length in x_t.shape[3:])
         if len(rows) == len(columns) == 1:
-            return self.net.residual(x_t, levels, candidates)
+            beside = None if candidates is None else candidates.to(self.device)
+            return self.net.residual(x_t.to(self.device), levels, beside)
         total = torch.zeros_like(x_t)
         row_weights = _span_weights(rows)
         column_weights = _span_weights(columns)
         for (top, bottom), down in zip(rows, row_weights, strict=True):
             for (left, right), across in zip(columns, column_weights, strict=True):
                 tile = (..., slice(top, bottom), slice(left, right))
+                beside = None if candidates is None else self._moved(candidates[tile])
+                residual = self.net.residual(self._moved(x_t[tile]), levels, beside)
                 weight = (down[:, None] * across[None, :]).to(self.device)
-                beside = None if candidates is None else candidates[tile].contiguous()
-                total[tile] += weight * self.net.residual(x_t[tile].contiguous(), levels, beside)
+                total[tile] += residual.mul_(weight).to(total.device)
         return total
+
+    def _moved(self, tile: Tensor) -> Tensor:
+        """A tile in memory of its own, on the device."""
+        return tile.contiguous().to(self.device)
 
     def restore_clip(
         self,
@@ -226,6 +276,17 @@ class Restorer:
                 if kept:
                     restored[index] = frames[index] + residual.cpu()
         return restored.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def tile_spans(length_px: int, tile_px: int) -> list[tuple[int, int]]:
+    """Where the tiles of a picture lie along one axis, half-open.
+
+    Args:
+        length_px: The picture, a multiple of `MULTIPLE_PX`.
+        tile_px: Longest tile.
+    """
+    overlap_px = (tile_px - MULTIPLE_PX) // 3 // MULTIPLE_PX * MULTIPLE_PX
+    return spans(length_px, tile_px, min(TILE_OVERLAP_PX, overlap_px), MULTIPLE_PX)
 
 
 def _give_back_freed_memory() -> None:

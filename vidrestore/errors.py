@@ -24,6 +24,18 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+class Stopped(BaseException):
+    """A signal asks us to end. It is no error, so nothing that handles errors holds it up.
+
+    Args:
+        exit_code: That of the process.
+    """
+
+    def __init__(self, exit_code: ExitCode) -> None:
+        super().__init__(exit_code.name.lower())
+        self.exit_code = exit_code
+
+
 class VidrestoreError(Exception):
     """Anything that went wrong and that the user can act on.
 

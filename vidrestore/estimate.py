@@ -76,7 +76,11 @@ def noise_is_clipped(frames: Frames, sigma: float) -> bool:
     Returns:
         True if luma stops at black and white although it comes near; also if it never does.
     """
-    plane = luma(frames)
+    return luma_is_clipped(luma(frames), sigma)
+
+
+def luma_is_clipped(plane: Frames, sigma: float) -> bool:
+    """`noise_is_clipped` for those who have kept luma (T, H, W) alone."""
     reach = NEAR * sigma / 255 * np.linalg.norm(LUMA_WEIGHTS)
     beyond = np.mean((plane < -reach) | (plane > 1 + reach))
     near = np.mean((np.abs(plane) < reach) | (np.abs(plane - 1) < reach))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +24,7 @@ HOUSE_OPTIONS = ("-hide_banner", "-nostdin", "-y", "-loglevel", "repeat+level+wa
 
 FORMAT_WHITELIST = (
     "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,avi,mpegts,mpeg,mpegvideo,nut,flv,asf,ogg,mxf,gif,apng,"
-    "yuv4mpegpipe,dv,h264,hevc,av1,obu,ivf,m4v,mjpeg,rm,image2,png_pipe,jpeg_pipe,tiff_pipe,"
+    "yuv4mpegpipe,dv,h264,hevc,av1,obu,ivf,m4v,mjpeg,rm,png_pipe,jpeg_pipe,tiff_pipe,"
     "bmp_pipe,webp_pipe,ppm_pipe,pgm_pipe,mp3,aac,flac,wav,srt,ass,webvtt"
 )
 """Containers that hold their own data. Playlists (concat, HLS, DASH) can name other files and
@@ -95,11 +98,72 @@ def media_url(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
+_NO_TEXT = {0xDC80 + byte: 0x10FF00 + byte for byte in range(128)}
+"""Bytes of a name that are no UTF-8, as Python has them, to letters that nobody uses."""
+
+
+def composable(url: str) -> str:
+    """Spell a URL so that ffmpeg-python takes it, which wants text; `FfmpegProcess` undoes it."""
+    return url.translate(_NO_TEXT)
+
+
+def _with_bytes(word: str) -> str:
+    return word.translate({letter: byte for byte, letter in _NO_TEXT.items()})
+
+
+_BIND = (
+    "import ctypes, os, sys\n"
+    "ctypes.CDLL(None).prctl(1, 9)\n"  # PR_SET_PDEATHSIG, SIGKILL
+    "os.getppid() == int(sys.argv[1]) and os.execv(sys.argv[2], sys.argv[2:])"
+)
+"""Program that asks to be killed when its parent dies and becomes another one.
+
+It stands in for setpriv. What Python could do between fork and exec takes longer by far: it
+copies the page tables of all our memory."""
+
+_spawner: ThreadPoolExecutor | None = None
+
+
+def _spawn(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """Start a process from the one thread that lives as long as we do.
+
+    Linux kills a child when the *thread* that started it ends.
+    """
+    global _spawner
+    if _spawner is None:
+        _spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
+    return _spawner.submit(start).result()
+
+
+def _forget_spawner() -> None:
+    """Threads do not survive a fork, and the parent is another one."""
+    global _spawner
+    _spawner = None
+    _binder.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget_spawner)
+
+
+@lru_cache
+def _binder() -> tuple[str, ...]:
+    """Words before a command that have Linux kill it when we die, however we do."""
+    if sys.platform != "linux":
+        return ()
+    setpriv = shutil.which("setpriv")
+    if setpriv is not None:
+        bound = (setpriv, "--pdeathsig", "KILL", "--")
+        if subprocess.run([*bound, setpriv, "--version"], capture_output=True).returncode == 0:
+            return bound
+    return (sys.executable, "-I", "-S", "-c", _BIND, str(os.getpid())) if sys.executable else ()
+
+
 class FfmpegProcess:
     """One running ffmpeg, its pipes, and a thread that drains its messages.
 
     Leaving the context kills the process if it still runs, so an exception never leaves an
-    ffmpeg behind. If we are killed ourselves, the pipes close and ffmpeg ends too.
+    ffmpeg behind. If we are killed ourselves, Linux kills ffmpeg too; elsewhere its pipes close.
+    Signals of the terminal do not reach it: they are for us to answer.
 
     Args:
         argv: Executable and arguments; the house options are added.
@@ -111,12 +175,18 @@ class FfmpegProcess:
     """
 
     def __init__(self, argv: Sequence[str], *, stdin: bool = False, stdout: bool = False) -> None:
+        bound = _binder()
         try:
-            self._process = subprocess.Popen(
-                [argv[0], *HOUSE_OPTIONS, *argv[1:]],
-                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+            if shutil.which(argv[0]) is None:  # or the binder would complain of it
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            self._process = _spawn(
+                lambda: subprocess.Popen(
+                    [*bound, argv[0], *HOUSE_OPTIONS, *map(_with_bytes, argv[1:])],
+                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    process_group=0,
+                )
             )
         except OSError as error:
             raise FfmpegError(
@@ -147,6 +217,11 @@ class FfmpegProcess:
         return self._process.stdout
 
     @property
+    def prompt_stdout(self) -> IO[bytes]:
+        """The pipe out of ffmpeg, whose reads return what there is instead of waiting for more."""
+        return self.stdout.raw  # type: ignore[attr-defined,no-any-return]
+
+    @property
     def errors(self) -> list[str]:
         """The errors that ffmpeg has printed lately, without their origin, oldest first."""
         faults = [line for line in self._messages if re.search(r"\[(error|fatal|panic)\]", line)]
@@ -158,6 +233,13 @@ class FfmpegProcess:
         status = self._process.wait()
         self._drain.join()
         return status
+
+    def died(self, grace_s: float) -> bool:
+        """Whether it has ended with an error by itself, or does so in a moment."""
+        try:
+            return self._process.wait(grace_s) != 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def finish(self) -> None:
         """Wait for the end of a run that must have succeeded.

@@ -122,3 +122,39 @@ class Sink(Generic[Item]):
             self._dropping = error is not None
             self._queue.put(None)
             self._thread.join()
+
+
+class Worker:
+    """Runs the last step in a thread that may wait for a reader forever, and need not be joined.
+
+    Args:
+        step: What to run.
+        on_failure: Called in the thread if it fails, to end what would wait for it.
+
+    Attributes:
+        error: What it failed with.
+    """
+
+    def __init__(self, step: Callable[[], None], on_failure: Callable[[], None]) -> None:
+        self.error: BaseException | None = None
+        self._step = step
+        self._on_failure = on_failure
+        self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._step()
+        except BaseException as error:
+            self.error = error
+            self._on_failure()
+
+    def finish(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            BaseException: What the step failed with.
+        """
+        self._thread.join()
+        if self.error is not None:
+            raise self.error

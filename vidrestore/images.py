@@ -88,6 +88,12 @@ def _run(folder: Path, prefix: str, suffix: str, digits: list[str]) -> tuple[str
     return pattern, first, count
 
 
+def is_pattern(path: Path) -> bool:
+    """Whether ffmpeg would take the path of one image for the pattern of many."""
+    fields = re.findall(r"%(%|\d*d|.?)", str(path.absolute()))
+    return [field[-1:] for field in fields if field != "%"] == ["d"]
+
+
 def source(folder: Path, pattern: str, first: int, rate: Fraction) -> tuple[str, dict[str, str]]:
     """Spell an image sequence as URL and input options for ffmpeg and PyAV."""
     url = f"{media_url(folder).replace('%', '%%')}/{pattern}"
@@ -95,4 +101,5 @@ def source(folder: Path, pattern: str, first: int, rate: Fraction) -> tuple[str,
         "framerate": f"{rate.numerator}/{rate.denominator}",
         "start_number": str(first),
         "protocol_whitelist": "file,pipe",
+        "format_whitelist": "image2",
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO
+from typing import IO, Any
 
 from vidrestore.clock import Clock
 from vidrestore.encode import SegmentFile
@@ -73,16 +73,19 @@ class Joint:
         begins = first < info.start_pts * info.time_base
         return (None if begins else first), clock.source_time(self.end_s) - _GRACE_S
 
-    @property
-    def retiming(self) -> str:
+    def retiming(self, tick_s: Fraction | None = None) -> str:
         """Bitstream filter for what NUT does not carry: first decode times, last duration.
 
         A decoder needs a packet before its frame is shown, so decode times are the sorted
         presentation times moved back by `delay` frames. The demuxer would guess those before
         the first frame.
+
+        Args:
+            tick_s: Of the packets that the filter sees, in seconds; None if ffmpeg knows.
         """
         lead = self._lead
-        tick = f"{self.clock.time_base.numerator}/{self.clock.time_base.denominator}/TB"
+        step = "TB" if tick_s is None else f"({tick_s.numerator}/{tick_s.denominator})"
+        tick = f"{self.clock.time_base.numerator}/{self.clock.time_base.denominator}/{step}"
         early = f"{self.pts[0] - lead}+floor(N*{lead}/{max(1, self.delay)})"
         # The last frame in time ends the stream; the last packet need not hold it.
         ends = f"eq(N,{len(self.pts) - 1})+eq(PTS,round({self.pts[-1]}*{tick}))"
@@ -124,12 +127,12 @@ class Joint:
                 pipe,
                 "w",
                 format="nut",
-                options={"avoid_negative_ts": "disabled"},
+                options={"avoid_negative_ts": "disabled", "strict": "experimental"},
                 buffer_size=1 << 20,
             ) as nut,
         ):
             template = first.streams.video[0]
-            stream = nut.add_stream_from_template(template, opaque=True)
+            stream = _copy_of(template, nut)
             stream.time_base = self.clock.time_base
             for segment in self.segments:
                 start = self.pts[position]
@@ -155,6 +158,18 @@ class Joint:
         if position < self.delay:
             return self.pts[0] - self.delay + position
         return self.pts[position - self.delay]
+
+
+def _copy_of(template: Any, nut: Any) -> Any:
+    """A stream like another."""
+    try:
+        return nut.add_stream_from_template(template, opaque=True)
+    except ValueError:
+        # NUT has no code of its own for ProRes. Readers go by the tag, so that is all it takes.
+        stream = nut.add_stream("rawvideo")
+        stream.width, stream.height, stream.pix_fmt = template.width, template.height, "gray"
+        stream.codec_context.codec_tag = template.codec_context.codec_tag
+        return stream
 
 
 def joint(

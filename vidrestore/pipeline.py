@@ -2,36 +2,72 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from vidrestore.check import OutputCheck
 from vidrestore.clock import Clock
-from vidrestore.codecs import output_pix_fmt
+from vidrestore.codecs import EncodeSettings
 from vidrestore.compare import RgbReader, compare
-from vidrestore.cuts import ShotLog, label_shots, read_cuts, write_cuts
+from vidrestore.cuts import ShotLog, read_cuts, write_cuts
 from vidrestore.damage import Damage, find_damage
-from vidrestore.decode import Decoder, Frame
+from vidrestore.decode import Frame
 from vidrestore.diffuse import Levels, Restorer
+from vidrestore.disk import Space, disk_need
+from vidrestore.drift import ShotDrift
+from vidrestore.encoding import EncodingPlan
 from vidrestore.errors import OutputError, UsageError
 from vidrestore.ffmpeg import find_ffmpeg, version
+from vidrestore.fields import FieldReport
 from vidrestore.fill import Filler
-from vidrestore.journal import Journal, JournalHeader, discard
+from vidrestore.journal import (
+    Ending,
+    Facts,
+    FormerRun,
+    Journal,
+    JournalHeader,
+    Witness,
+    former_run,
+    leave,
+)
+from vidrestore.manifest import manifest
+from vidrestore.memory import within
 from vidrestore.mux import MuxResult, mux, output_format, publish
-from vidrestore.probe import VideoInfo
-from vidrestore.retime import Retimer
+from vidrestore.planning import plan_encoding
+from vidrestore.probe import VideoInfo, probe
+from vidrestore.receipt import Receipt, receipt, unwritten
+from vidrestore.resume import Source, Trail
+from vidrestore.retime import Resumed, Retimer
 from vidrestore.scoring import ReferenceScores, Scoring
 from vidrestore.segments import Progress, SegmentWriter, WindowRestorer, write_segments
 from vidrestore.selftest import SelfTest, self_test
+from vidrestore.sequence import (
+    LOSSLESS_CODEC,
+    check_numbered,
+    demand_constant_rate,
+    discard_output,
+    holds_frames_only,
+    home,
+    is_numbered,
+    source_times,
+)
 from vidrestore.settings import RestoreSettings
-from vidrestore.split import write_split
+from vidrestore.split import SPLIT_CODEC, write_split
 from vidrestore.survey import survey_noise
 from vidrestore.timeline import Retiming, timeline
+from vidrestore.wishes import wishes
+from vidrestore.workfolder import WorkFolder
+
+BODY_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Number formats that a network may run in, by the names that a journal gives them."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +78,7 @@ class RestoreResult:
         info: The input.
         output: The finished file.
         frames: Frames in it.
+        resumed_frames: Those of them that an earlier run had finished.
         made_frames: Those of them that the source has not.
         sigma: Noise level that the model was told, 8-bit units; None if nothing was denoised.
         noise_before: Estimated noise of the input, 8-bit units.
@@ -49,6 +86,9 @@ class RestoreResult:
         cuts: Times of the cuts found or given, in seconds of the source.
         damage: What was broken in time; None if nobody looked.
         check: The finished file against its plan.
+        receipt: What became of everything that the input held.
+        fields: What is known of the input's fields, and what became of them.
+        drift: Where the colours of each shot went; empty if nothing was restored.
         scores: Against the reference; None without one.
         self_test: Score of restoring the degraded result; None if not asked for.
         device: Device that the model ran on.
@@ -65,6 +105,7 @@ class RestoreResult:
     info: VideoInfo
     output: VideoInfo
     frames: int
+    resumed_frames: int
     made_frames: int
     sigma: float | None
     noise_before: float
@@ -72,6 +113,9 @@ class RestoreResult:
     cuts: tuple[Fraction, ...]
     damage: Damage | None
     check: OutputCheck
+    receipt: Receipt
+    fields: FieldReport | None
+    drift: tuple[ShotDrift, ...]
     scores: ReferenceScores | None
     self_test: SelfTest | None
     device: str
@@ -110,18 +154,29 @@ def restore(
     start_s = time.monotonic()
     ffmpeg = find_ffmpeg(settings.ffmpeg)
     degraded = _reader(source, settings, ffmpeg)
-    for target in (output, settings.compare):
+    if holds_frames_only(output):
+        settings = replace(settings, encode=_lossless(settings.encode))
+    settings = within(settings, degraded.info)
+    plan = plan_encoding(degraded.info, settings.encode, ffmpeg)
+    _check_size(plan, settings)
+    for target, codec in ((output, plan.codec), (settings.compare, SPLIT_CODEC)):
         if target is not None:
-            check_target(degraded.info, target, settings)
-    run = _Run(degraded, output, settings)
+            check_target(degraded.info, target, codec, settings)
+    run = _Run(degraded, output, settings, plan)
+    if holds_frames_only(output) and not (run.retimed or run.trim):
+        times_s, tick_s = source_times(degraded.info), degraded.info.time_base
+        demand_constant_rate(times_s, degraded.info.frame_rate, tick_s)
     survey = survey_noise(degraded)
     sigma = survey.sigma if settings.sigma is None else settings.sigma
     scoring = None
     if settings.reference is not None and not run.retimed:
         scoring = Scoring(_reader(settings.reference, settings, ffmpeg), degraded)
-    run.write(Levels(sigma, clipped=survey.is_clipped(sigma)), scoring, on_progress)
+    levels, noise_before = Levels(sigma, clipped=survey.is_clipped(sigma)), survey.sigma
+    del survey  # it holds frames
+    run.write(levels, scoring, on_progress)
     wall_s = time.monotonic() - start_s
-    result = RgbReader(output, ffmpeg)
+    rate = run.timeline.frame_rate
+    result = RgbReader(home(output), ffmpeg, framerate=rate, limits=settings.limits)
     if settings.compare is not None:
         speed = run.timeline.speed
         write_split(degraded, result, settings.compare, speed=speed, overwrite=settings.overwrite)
@@ -133,13 +188,17 @@ def restore(
         info=degraded.info,
         output=result.info,
         frames=run.check.frames_found,
+        resumed_frames=run.resumed_frames,
         made_frames=run.retimer.made,
         sigma=sigma if run.restorers else None,
-        noise_before=survey.sigma,
+        noise_before=noise_before,
         noise_after=survey_noise(result).sigma,
         cuts=tuple(shot.start_s for shot in run.log.shots[1:]),
         damage=run.damage,
         check=run.check,
+        receipt=run.receipt,
+        fields=degraded.fields,
+        drift=tuple(run.restorer.drift.shots),
         scores=_scores(scoring, result, settings, ffmpeg),
         self_test=tested,
         device="cpu" if network is None else str(network.device),
@@ -161,7 +220,8 @@ def _scores(
     if settings.reference is None:
         return None
     # Other frames than the input's: only the result can be scored.
-    return ReferenceScores(compare(RgbReader(settings.reference, ffmpeg), result), None, None)
+    reference = RgbReader(settings.reference, ffmpeg, limits=settings.limits)
+    return ReferenceScores(compare(reference, result), None, None)
 
 
 class _Run:
@@ -171,20 +231,27 @@ class _Run:
         degraded: The video, or the part of it that is wanted.
         output: File to write.
         settings: How.
+        plan: How the output's video is encoded.
     """
 
-    def __init__(self, degraded: RgbReader, output: Path, settings: RestoreSettings) -> None:
+    def __init__(
+        self, degraded: RgbReader, output: Path, settings: RestoreSettings, plan: EncodingPlan
+    ) -> None:
         self.info = degraded.info
+        self.plan = plan
         self.ffmpeg = degraded.ffmpeg
         self.output = output
         self.settings = settings
-        self.warnings: list[str] = []
+        self.warnings: list[str] = [*plan.warnings, *dict.fromkeys(map(str, plan.losses))]
+        if settings.footprint.note is not None:
+            self.warnings.append(settings.footprint.note)
         self.log = ShotLog(self.info)
         self.given_cuts = None if settings.cuts is None else read_cuts(settings.cuts)
         self.trim = settings.start is not None or settings.end is not None
 
         def network(task: str) -> Restorer:
-            return Restorer(task, settings.weights, settings.device)
+            tile_px = settings.footprint.tile_px
+            return Restorer(task, settings.weights, settings.device, tile_px)
 
         self.restorers = [network(task) for task in settings.restoring]
         self.filler = (
@@ -199,19 +266,13 @@ class _Run:
         self.timeline = timeline(
             self.info.time_base, self.info.start_pts, self.info.frame_rate, asked
         )
-        self.retimer = Retimer(
-            self.info,
-            self.timeline,
-            self.filler,
-            degraded.converter,
-            self._stated_end(),
-            repairs=settings.fill,
-        )
+        self.converter = degraded.converter
+        self.resumed_frames = 0
 
     def write(
         self, levels: Levels, scoring: Scoring | None, on_progress: Callable[[Progress], None]
     ) -> None:
-        """Decode to publish. Whatever happens, no work folder stays behind."""
+        """Decode to publish. The work folder goes if that succeeds, or nothing was finished."""
         info, settings = self.info, self.settings
         self.restorer = WindowRestorer(
             info,
@@ -221,62 +282,179 @@ class _Run:
             strength=settings.strength,
             plan=settings.plan,
         )
-        header = JournalHeader.of(info, self._settings_that_matter(levels), self._clock(None))
-        try:
-            with Journal.start(self.output, header) as journal:
-                muxed, decoder = self._work(journal, scoring, on_progress)
+        threads = torch.get_num_threads()
+        with WorkFolder.of(home(self.output)) as work:
+            try:
+                with self._journal(work, levels) as journal:
+                    muxed = self._work(journal, scoring, on_progress)
+                self.receipt = self._receipt(muxed)
                 publish(muxed.path, self.output, overwrite=settings.overwrite)
-        finally:
-            discard(self.output)
+            except BaseException as error:
+                leave(work, error)
+                raise
+            finally:
+                torch.set_num_threads(threads)
+            if not settings.keep_work:
+                work.discard()
         self.check = muxed.check
-        self.warnings += [*decoder.warnings, *muxed.warnings]
-        if info.interlaced:
-            self.warnings.append(
-                "interlaced video was restored as if progressive: deinterlace it first"
-            )
+        self.warnings += muxed.warnings
+        for network in self.networks:
+            self.warnings += network.warnings
         if settings.write_cuts is not None:
             write_cuts(settings.write_cuts, self.log.shots)
 
+    def _journal(self, work: WorkFolder, levels: Levels) -> Journal:
+        """Start a journal, or go on with the one that is there."""
+        settings = self._settings_that_matter(levels)
+        header = JournalHeader.of(self.info, settings, self._clock(None), self._conditions())
+        self.witness = Witness(self.info.path, header.input)
+        former, reason = former_run(work.path, header, resume=self.settings.resume)
+        self.warnings += [reason] if reason else []
+        if former is not None:
+            self._adopt(former.header.conditions)
+            header = replace(header, conditions=self._conditions())
+            changes = former.header.changed(header)
+            if changes:
+                note = f"not bit-identical to an uninterrupted run: {'; '.join(changes)}"
+                former = replace(
+                    former, notes=(*former.notes, f"{note} after frame {former.frames}")
+                )
+        journal = Journal(work, header, former)
+        self._recall(former)
+        self.warnings += journal.notes
+        return journal
+
+    def _recall(self, former: FormerRun | None) -> None:
+        """Take up what an earlier run knew, if there was one."""
+        self.ending = None if former is None else former.ending
+        records = () if former is None else former.records
+        self.landmark = records[-1].facts.next if records else None
+        resumed = None
+        if former is not None and self.landmark is not None:
+            mark = self.landmark
+            cut_after = mark.frames[-2][1] if mark.opens_shot else None
+            resumed = Resumed(former.frames, cut_after)
+            self.resumed_frames = former.frames
+        elif self.ending is not None and former is not None:
+            self.resumed_frames = former.frames
+        self.retimer = Retimer(
+            self.info,
+            self.timeline,
+            self.filler,
+            self.converter,
+            self._stated_end(),
+            repairs=self.settings.fill,
+            resumed=resumed,
+        )
+        for record in records:
+            self.retimer.made_in[record.index] = record.facts.made_frames
+            self.restorer.drift.recall(record.index, record.facts.drift)
+            for shot in record.facts.shots:
+                self.log.note(*shot)
+        self.trail = Trail(self.settings.plan.context_frames, self.landmark)
+
     def _work(
         self, journal: Journal, scoring: Scoring | None, on_progress: Callable[[Progress], None]
-    ) -> tuple[MuxResult, Decoder]:
+    ) -> MuxResult:
         """Decode to mux; the file is not yet under its name."""
-        info, settings, ffmpeg = self.info, self.settings, self.ffmpeg
-        clock = self._clock(None)
-        writer = SegmentWriter(info, settings.encode, journal, clock=clock, ffmpeg=ffmpeg)
-        with Decoder(info, ffmpeg=ffmpeg, start=settings.start, end=settings.end) as decoder:
-            write_segments(
-                self._shots(decoder),
-                self.restorer,
-                self.retimer,
-                writer,
-                total=self._total(),
-                on_frame=(lambda _: None) if scoring is None else scoring.add,
-                on_progress=on_progress,
-            )
-        muxed = mux(
-            info,
+        settings, clock = self.settings, self._clock(None)
+        need = disk_need(self.plan, self._total(), settings.encode.bitrate_bps)
+        space = Space(journal.folder, need)
+        writer = SegmentWriter(self.plan, journal, clock=clock, space=space, facts=self._facts)
+        if self.ending is None:
+            space.demand_run(writer.segments)
+            with closing(self._shots()) as frames:
+                write_segments(
+                    frames,
+                    self.restorer,
+                    self.retimer,
+                    writer,
+                    self.trail,
+                    after=self.landmark,
+                    total=self._total(),
+                    on_frame=scoring.add if scoring and not self.landmark else lambda _: None,
+                    on_progress=on_progress,
+                    queue_frames=settings.footprint.queue_frames,
+                )
+            self.witness.demand_same()
+            warnings = tuple(self.decoder_warnings)
+            self.ending = Ending(self.retimer.end_pts, self.trail.last, warnings)
+            journal.end(self.ending)
+        elif self.ending.last_frame is not None:
+            self.log.note(*self.ending.last_frame)
+        self.warnings += self.ending.warnings
+        space.demand_output(writer.segments)
+        return mux(
+            self.plan.video,
             writer.segments,
             writer.pts,
             self.output,
-            ffmpeg=ffmpeg,
+            ffmpeg=self.ffmpeg,
             trim=self.trim,
-            clock=self._clock(self.retimer.end_pts),
+            clock=self._clock(self.ending.end_pts),
             audio=settings.slow_audio if clock.speed != 1 else "copy",
+            work=journal.folder,
         )
-        return muxed, decoder
+
+    def _facts(self, segment: int, following: int | None) -> Facts:
+        """What the journal is to say of a segment that is finished."""
+        self.witness.demand_same()
+        landmark, shots = self.trail.take(following)
+        made = self.retimer.made_in[segment]
+        return Facts(landmark, shots, made, self.restorer.drift.noted(segment))
+
+    def _receipt(self, muxed: MuxResult) -> Receipt:
+        """Compare the file with the input before it gets its name."""
+        try:
+            before = manifest(self.info)
+            after = manifest(probe(muxed.path, self._clock(None).frame_rate))
+            losses = [*self.plan.losses, *muxed.losses]
+            named = {loss.subject for loss in losses}
+            late = [loss for loss in unwritten(before, after) if loss.subject not in named]
+            self.warnings += map(str, late)
+            compared = receipt(
+                before,
+                after,
+                muxed.streams,
+                asked=wishes(self.settings, self.info, self.output),
+                losses=[*losses, *late],
+            )
+            compared.demand()
+        except BaseException:
+            discard_output(muxed.path)
+            raise
+        return compared
 
     @property
     def model_s(self) -> float:
         """Seconds spent in the networks."""
         return self.restorer.model_s + self.retimer.model_s
 
-    def _shots(self, decoder: Decoder) -> Iterator[Frame]:
-        """The good frames of the source, their shots told."""
-        bad = frozenset() if self.damage is None else self.damage.bad
-        good = (frame for frame in decoder if frame.pts not in bad)
-        for frame in label_shots(good, self.info, self.given_cuts):
-            self.log.add(frame)
+    def _shots(self) -> Generator[Frame, None, None]:
+        """The good frames of the source, their shots told, from where they are needed on."""
+        settings = self.settings
+        context = settings.plan.context_frames
+        self.decoder_warnings: list[str] = []
+        source = Source(
+            info=self.info,
+            ffmpeg=self.ffmpeg,
+            start=settings.start,
+            end=settings.end,
+            bad=frozenset() if self.damage is None else self.damage.bad,
+            cuts=self.given_cuts,
+            context_frames=context,
+            on_warnings=self.decoder_warnings.extend,
+            threads=settings.footprint.decoder_threads,
+        )
+        if self.landmark is None:
+            frames, known = source.frames(), 0
+        else:
+            frames = source.frames_from(self.landmark)
+            known = min(context, self.landmark.position)
+        for number, frame in enumerate(frames):
+            if number >= known:
+                self.log.add(frame)
+                self.trail.add(frame)
             yield frame
 
     def _stated_end(self) -> int | None:
@@ -304,15 +482,29 @@ class _Run:
         more = self.timeline.frame_rate / self.info.frame_rate / self.timeline.speed
         return round(self.info.frames * more)
 
+    def _conditions(self) -> dict[str, object]:
+        """What only rounding depends on."""
+        return {
+            "device": [str(network.device) for network in self.networks],
+            "dtype": [network.dtype for network in self.networks],
+            "torch_threads": torch.get_num_threads(),
+            "cores": len(os.sched_getaffinity(0)),
+        }
+
+    def _adopt(self, conditions: Mapping[str, Any]) -> None:
+        """Compute as an earlier run did, as far as that is up to us."""
+        torch.set_num_threads(conditions["torch_threads"])
+        there = zip(self.networks, conditions["device"], conditions["dtype"], strict=False)
+        for network, device, dtype in there:
+            if device == str(network.device) and dtype in BODY_DTYPES:
+                network.net.body_dtype = BODY_DTYPES[dtype]
+
     def _settings_that_matter(self, levels: Levels) -> dict[str, object]:
         """Everything that changes a decoded frame of the output."""
         settings = self.settings
         return {
             "weights": [network.weights.sha256 for network in self.networks],
-            "device": [str(network.device) for network in self.networks],
-            "dtype": [network.dtype for network in self.networks],
             "torch": torch.__version__,
-            "torch_threads": torch.get_num_threads(),
             "ffmpeg": version(self.ffmpeg),
             "levels": asdict(levels),
             "strength": settings.strength,
@@ -323,30 +515,61 @@ class _Run:
             "retiming": str(settings.wanted),
             "missing": [] if self.damage is None else sorted(self.damage.missing),
             "cuts": None if self.given_cuts is None else [str(cut) for cut in self.given_cuts],
-            "encode": asdict(settings.encode),
+            "fields": [self.info.deinterlace, self.info.field_order],
+            "encode": self.plan.identity,
             "plan": asdict(settings.plan),
+            "tile_px": settings.footprint.tile_px,
         }
 
 
 def _reader(path: Path, settings: RestoreSettings, ffmpeg: str) -> RgbReader:
     """A video cut and timed like the input."""
     return RgbReader(
-        path, ffmpeg, start=settings.start, end=settings.end, framerate=settings.framerate
+        path,
+        ffmpeg,
+        start=settings.start,
+        end=settings.end,
+        framerate=settings.framerate,
+        deinterlace=settings.deinterlace,
+        makes_frames=settings.makes_frames,
+        limits=settings.limits,
     )
 
 
-def check_target(info: VideoInfo, target: Path, settings: RestoreSettings) -> None:
+def _check_size(plan: EncodingPlan, settings: RestoreSettings) -> None:
+    """Refuse to compare pictures of different sizes."""
+    before, after = plan.source, plan.video
+    wanted = settings.reference or settings.compare or settings.self_test
+    if wanted and (before.width, before.height) != (after.width, after.height):
+        raise UsageError(
+            f"--post makes {after.width}x{after.height} of {before.width}x{before.height}, which "
+            "cannot be compared",
+            hint="leave out --reference, --compare and --self-test, or keep the size",
+        )
+
+
+def _lossless(encode: EncodeSettings) -> EncodeSettings:
+    """Settings of segments that are decoded again, into images or Y4M."""
+    if encode.codec != LOSSLESS_CODEC:
+        encode = replace(encode, codec=LOSSLESS_CODEC)
+    return encode
+
+
+def check_target(info: VideoInfo, target: Path, codec: str, settings: RestoreSettings) -> None:
     """Refuse a target that cannot or must not be written, before any work is done for it.
 
     Raises:
         UsageError: If it is the input, or its container cannot hold the codec.
         OutputError: If it exists and may not be replaced, or its folder cannot be written.
     """
-    if target.exists() and target.samefile(info.path):
+    place = home(target)
+    if place.exists() and place.samefile(info.path):
         raise UsageError(f"the output is the input: {target}", hint="name another output with -o")
-    output_format(target, settings.encode.codec)
-    output_pix_fmt(info, settings.encode)
-    if target.exists() and not settings.overwrite:
+    output_format(target, codec)
+    if is_numbered(target):
+        check_numbered(target, overwrite=settings.overwrite)
+        target = place
+    elif target.exists() and not settings.overwrite:
         raise OutputError(f"{target} exists already", hint="-y replaces it")
     if not target.parent.is_dir():
         raise OutputError(f"no such folder: {target.parent}", hint="make it, or name another -o")

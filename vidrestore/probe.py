@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import math
 import re
+import stat
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrestore import images
+from vidrestore.cropping import container_cropping
 from vidrestore.errors import InputError
 from vidrestore.ffmpeg import SAFE_INPUT, media_url
-from vidrestore.tags import ColourTags, colour_tags, field_order, orientation
+from vidrestore.hdr import HdrMetadata, hdr_metadata, per_frame_data
+from vidrestore.limits import Limits
+from vidrestore.tags import (
+    ColourTags,
+    colour_tags,
+    field_order,
+    orientation,
+    states_progressive,
+)
 
 if TYPE_CHECKING:
     import av
@@ -42,20 +52,32 @@ class VideoInfo:
     """A video stream, the planes it decodes to, and the container around it.
 
     Attributes:
+        width: Of the frames that are shown, after `crop`.
+        height: Likewise.
         pix_fmt: Pixel format of the stream itself.
         plane_format: Planar little-endian format of equal depth that the decoder hands out.
         bit_depth: Bits of one sample in `plane_format`.
         chroma_shift: log2 of the horizontal and vertical chroma subsampling.
-        alpha: Whether the stream has an alpha channel, which `plane_format` has not.
+        alpha: Whether the last plane is an alpha channel.
         frame_rate: Average frames per second.
         time_base: Seconds per tick of every PTS.
         start_pts: PTS of the first frame, in ticks.
         duration_pts: Length of the stream in ticks, where the container states it.
         frames: Number of frames, counted or estimated by the container; None if unknown.
         rotation_deg: Counter-clockwise rotation that a player applies, after `mirrored`.
-        field_order: "tff" or "bff" if interlaced.
+        field_order: "tff" or "bff" if the frames are pairs of fields.
+        progressive: Whether the stream states that its frames are whole; False if it says
+            nothing, too.
+        deinterlace: "tff" or "bff" if the stream has fields that the decoder is to make frames of;
+            `field_order` is then None.
         image_pattern: printf pattern of the file names, if `path` is a folder of images.
         image_start: Number of the first image.
+        hdr: Static HDR10 metadata; None if there is none.
+        bitrate_bps: Of the video, where the container states or implies it.
+        per_frame: Side data that belongs to single frames, such as "dolby-vision", "hdr10+" or
+            "closed-captions".
+        crop: Pixels at the left, right, top and bottom that the container takes off the frames of
+            the stream; None if it states nothing.
     """
 
     path: Path
@@ -80,11 +102,17 @@ class VideoInfo:
     rotation_deg: int
     mirrored: bool
     field_order: str | None
+    progressive: bool
     stream_index: int
     streams: tuple[StreamInfo, ...]
     container_start: Fraction
     image_pattern: str | None = None
     image_start: int = 0
+    deinterlace: str | None = None
+    hdr: HdrMetadata | None = None
+    per_frame: tuple[str, ...] = ()
+    bitrate_bps: int | None = None
+    crop: tuple[int, int, int, int] | None = None
 
     @property
     def interlaced(self) -> bool:
@@ -93,13 +121,14 @@ class VideoInfo:
 
     @property
     def plane_shapes(self) -> tuple[tuple[int, int], ...]:
-        """Height and width of every plane: Y, U, V or G, B, R or Y alone."""
+        """Height and width of every plane: Y, U, V or G, B, R or Y alone, and alpha."""
         luma = (self.height, self.width)
-        if self.plane_format.startswith("gray"):
-            return (luma,)
+        alpha = (luma,) * self.alpha
+        if self.plane_format.startswith(("gray", "ya")):
+            return (luma, *alpha)
         across, down = self.chroma_shift
         chroma = (-(-self.height >> down), -(-self.width >> across))
-        return (luma, chroma, chroma)
+        return (luma, chroma, chroma, *alpha)
 
     @property
     def source(self) -> tuple[str, dict[str, str]]:
@@ -109,12 +138,15 @@ class VideoInfo:
         return images.source(self.path, self.image_pattern, self.image_start, self.frame_rate)
 
 
-def probe(path: Path, framerate: Fraction | None = None) -> VideoInfo:
-    """Look into a video file or a folder of numbered images.
+def probe(path: Path, framerate: Fraction | None = None, limits: Limits | None = None) -> VideoInfo:
+    """Look into a video file or a folder of numbered images, in this process.
+
+    Files from strangers go to `inspection.inspect`, which calls this in another.
 
     Args:
         path: The file or folder.
         framerate: Frames per second of a folder of images (25 if None). Files know theirs.
+        limits: What the file may hold; None if it is one of ours.
 
     Returns:
         Everything that the later stages need to know.
@@ -123,22 +155,35 @@ def probe(path: Path, framerate: Fraction | None = None) -> VideoInfo:
         InputError: If there is no such file, or it is no video that can be decoded.
         UsageError: If the folder holds videos instead of images.
     """
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder", hint="check the path")
-    if path.is_dir():
+    kind = _kind(path)
+    if stat.S_ISDIR(kind):
         rate = framerate or DEFAULT_FRAMERATE
         pattern, first, count = images.find_sequence(path)
         url, options = images.source(path, pattern, first, rate)
-        return _inspect(path, url, options, pattern=pattern, first=first, count=count)
+        return _inspect(path, url, options, limits, pattern=pattern, first=first, count=count)
+    if not stat.S_ISREG(kind):
+        raise InputError(f"{path} is a device or a pipe, not a file", hint="pipe it into -")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (zero bytes)", hint="copy or download the file again")
-    return _inspect(path, media_url(path), SAFE_INPUT)
+    return _inspect(path, media_url(path), SAFE_INPUT, limits)
+
+
+def _kind(path: Path) -> int:
+    """What a path leads to, in the system's terms."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{path}: no such file or folder", hint="check the path") from error
+    except (OSError, ValueError) as error:  # too long, a loop of links, a zero byte
+        cause = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be opened: {cause}", hint="check the path") from error
 
 
 def _inspect(
     path: Path,
     url: str,
     options: dict[str, str],
+    limits: Limits | None,
     *,
     pattern: str | None = None,
     first: int = 0,
@@ -146,13 +191,21 @@ def _inspect(
 ) -> VideoInfo:
     import av
 
+    form = "image2" if pattern else None
+    if limits is not None:  # decoders are told through the container's options
+        options = {**options, **limits.decoder_options}
     try:
-        with av.open(url, format="image2" if pattern else None, options=options) as container:
+        with av.open(url, format=form, options=options) as container:
             stream = _main_video(container, path)
+            if limits is not None:
+                limits.demand(path, container)
             streams = tuple(map(_stream_info, container.streams))
-            frame = _first_frame(container, stream, path)
+            frame = _first_frame(container, stream, path, limits)
             assert stream.time_base is not None
-            plane_format, bit_depth, chroma_shift = _planes(frame.format, path)
+            crop = None if pattern else _cropping(stream, frame)
+            left, right, top, bottom = crop or (0, 0, 0, 0)
+            alpha = _has_alpha(frame)
+            plane_format, bit_depth, chroma_shift = _planes(frame.format, alpha, path)
             rotation_deg, mirrored = orientation(frame)
             rate = _frame_rate(stream)
             duration_pts = _duration_pts(stream)
@@ -166,13 +219,13 @@ def _inspect(
                 format_name=container.format.name,
                 codec=stream.codec_context.codec.canonical_name,
                 profile=stream.codec_context.profile,
-                width=frame.width,
-                height=frame.height,
+                width=frame.width - left - right,
+                height=frame.height - top - bottom,
                 pix_fmt=frame.format.name,
                 plane_format=plane_format,
                 bit_depth=bit_depth,
                 chroma_shift=chroma_shift,
-                alpha=any(part.is_alpha for part in frame.format.components),
+                alpha=alpha,
                 colour=colour_tags(frame, stream, subsampled=chroma_shift != (0, 0)),
                 frame_rate=rate,
                 time_base=stream.time_base,
@@ -184,12 +237,17 @@ def _inspect(
                 sar=stream.sample_aspect_ratio or None,
                 rotation_deg=rotation_deg,
                 mirrored=mirrored,
-                field_order=field_order(frame, stream),
+                field_order=_field_order(frame, stream, top),
+                progressive=states_progressive(stream),
                 stream_index=stream.index,
                 streams=streams,
                 container_start=Fraction(container.start_time or 0, av.time_base),
                 image_pattern=pattern,
                 image_start=first,
+                hdr=hdr_metadata(frame),
+                per_frame=per_frame_data(frame),
+                bitrate_bps=None if pattern else _bitrate(container, stream),
+                crop=crop,
             )
     except av.error.FFmpegError as error:
         raise InputError(
@@ -200,6 +258,8 @@ def _inspect(
 def _hint(path: Path) -> str:
     """Guess from the first bytes why a file could not be opened."""
     if path.is_file():
+        if images.is_pattern(path):
+            return "rename it: to ffmpeg, its name stands for many images"
         with path.open("rb") as file:
             head = file.read(4096)
         if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free"):
@@ -224,18 +284,44 @@ def _main_video(container: InputContainer, path: Path) -> av.VideoStream:
     return (default or videos)[0]
 
 
-def _first_frame(container: InputContainer, stream: av.VideoStream, path: Path) -> av.VideoFrame:
+def _first_frame(
+    container: InputContainer, stream: av.VideoStream, path: Path, limits: Limits | None
+) -> av.VideoFrame:
     import av
 
     if stream.codec_context is None:
         raise InputError(f"{path}: no decoder for its video", hint="convert it with another tool")
+    if limits is not None:
+        stream.codec_context.options = limits.decoder_options
     for packet in container.demux(stream):
         try:
             for frame in packet.decode():
                 return frame
         except av.error.InvalidDataError:
             continue  # damaged packets before the first whole frame
+        finally:
+            if limits is not None:
+                limits.demand_pixels(path, stream.width, stream.height)
     raise InputError(f"{path}: no frame of its video can be decoded", hint=_hint(path))
+
+
+def _cropping(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
+    """What the container takes off; nothing if it would leave nothing."""
+    crop = container_cropping(stream)
+    if crop is None:
+        return None
+    left, right, top, bottom = crop
+    if left + right < frame.width and top + bottom < frame.height:
+        return crop
+    return (0, 0, 0, 0)
+
+
+def _field_order(frame: av.VideoFrame, stream: av.VideoStream, top: int) -> str | None:
+    """Which field comes first; an odd number of lines taken off the top makes it the other."""
+    order = field_order(frame, stream)
+    if order is None or top % 2 == 0:
+        return order
+    return "bff" if order == "tff" else "tff"
 
 
 def _stream_info(stream: av.stream.Stream) -> StreamInfo:
@@ -258,6 +344,16 @@ def _frame_rate(stream: av.VideoStream) -> Fraction:
     return base or DEFAULT_FRAMERATE
 
 
+def _bitrate(container: InputContainer, stream: av.VideoStream) -> int | None:
+    """Bits per second of the video: stated, or what the other streams leave of the whole."""
+    stated = stream.codec_context.bit_rate or int(stream.metadata.get("BPS") or 0)
+    if stated or not container.bit_rate:
+        return stated or None
+    others = (getattr(other, "bit_rate", None) or 0 for other in container.streams)
+    left: int = container.bit_rate - sum(others)
+    return left if left > 0 else None
+
+
 def _duration_pts(stream: av.VideoStream) -> int | None:
     """Length of the stream in ticks; Matroska states it as a tag."""
     if stream.duration is not None:
@@ -270,7 +366,14 @@ def _duration_pts(stream: av.VideoStream) -> int | None:
     return round(end) - (stream.start_time or 0)
 
 
-def _planes(native: av.VideoFormat, path: Path) -> tuple[str, int, tuple[int, int]]:
+def _has_alpha(frame: av.VideoFrame) -> bool:
+    """Whether there is an alpha channel; a palette has one if it is used."""
+    if frame.format.has_palette:
+        return bool(frame.to_ndarray(format="rgba")[..., 3].min() < 255)
+    return any(part.is_alpha for part in frame.format.components)
+
+
+def _planes(native: av.VideoFormat, alpha: bool, path: Path) -> tuple[str, int, tuple[int, int]]:
     """Name the planar little-endian format that holds a pixel format's samples exactly."""
     colours = [part for part in native.components if not part.is_alpha]
     depth = max([8, *(part.bits for part in colours)])
@@ -279,14 +382,27 @@ def _planes(native: av.VideoFormat, path: Path) -> tuple[str, int, tuple[int, in
         int(math.log2(64 / native.chroma_width(64))),
         int(math.log2(64 / native.chroma_height(64))),
     )
-    exotic = native.name.startswith(("bayer", "xyz")) or native.name.endswith(("f32le", "f16le"))
-    if exotic or not colours or (depth > 8 and shift in {(0, 1), (2, 0), (2, 2)}) or depth > 16:
+    with_alpha = "a" * alpha
+    if native.is_rgb or native.has_palette or native.name.startswith("x2"):
+        name, shift = f"gbr{with_alpha}p{suffix}", (0, 0)
+    elif len(colours) == 1:
+        name, shift = (f"ya{suffix or 8}" if alpha else f"gray{suffix}"), (0, 0)
+    else:
+        name = f"yuv{with_alpha}{_SUBSAMPLING.get(shift)}p{suffix}"
+    floating = re.search(r"f(16|32)(le|be)$", native.name)
+    if not colours or floating or native.name.startswith(("bayer", "xyz")) or not _exists(name):
         raise InputError(
             f"{path}: pixel format {native.name} is not supported",
             hint="convert the video to yuv420p, yuv422p, yuv444p or rgb24 first",
         )
-    if native.is_rgb or native.has_palette or native.name.startswith("x2"):
-        return f"gbrp{suffix}", depth, (0, 0)
-    if len(colours) == 1:
-        return f"gray{suffix}", depth, (0, 0)
-    return f"yuv{_SUBSAMPLING[shift]}p{suffix}", depth, shift
+    return name, depth, shift
+
+
+def _exists(pix_fmt: str) -> bool:
+    import av
+
+    try:
+        av.VideoFormat(pix_fmt)
+    except ValueError:
+        return False
+    return True

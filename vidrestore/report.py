@@ -14,10 +14,13 @@ import vidrestore
 if TYPE_CHECKING:
     from vidrestore.compare import Comparison
     from vidrestore.pipeline import RestoreResult
+    from vidrestore.plan import Prediction
     from vidrestore.probe import VideoInfo
     from vidrestore.rows import Benchmark
     from vidrestore.scoring import ReferenceScores
     from vidrestore.settings import RestoreSettings
+    from vidrestore.stream import StreamResult
+    from vidrestore.timeline import Rate
 
 Document = dict[str, Any]
 
@@ -78,6 +81,35 @@ def video_document(info: VideoInfo) -> Document:
             for stream in info.streams
         ],
     }
+
+
+def plan_document(prediction: Prediction) -> Document:
+    """The document of `vidrestore plan`."""
+    settings = prediction.settings
+    free_bytes = prediction.free_bytes
+    short = free_bytes is not None and free_bytes < prediction.disk_bytes
+    return _document(
+        "plan",
+        input=video_document(prediction.info),
+        frames=prediction.frames,
+        trial_frames=prediction.trial_frames,
+        trial_s=prediction.trial_s,
+        wall_s=prediction.wall_s,
+        fps=prediction.fps,
+        peak_memory_bytes=prediction.peak_bytes,
+        max_memory_bytes=settings.max_memory_bytes,
+        work_bytes=prediction.work_bytes,
+        output_bytes=prediction.output_bytes,
+        free_bytes=free_bytes,
+        device=prediction.device,
+        dtype=prediction.dtype,
+        windows=asdict(settings.plan),
+        tile_px=settings.footprint.tile_px,
+        warnings=[
+            *([settings.footprint.note] if settings.footprint.note else []),
+            *(["there is not enough free space on the disk"] if short else []),
+        ],
+    )
 
 
 def probe_document(info: VideoInfo) -> Document:
@@ -149,7 +181,7 @@ def restore_document(result: RestoreResult, settings: RestoreSettings) -> Docume
             "weights": list(result.weights),
             "encode": asdict(settings.encode),
             "plan": asdict(settings.plan),
-            "fps": _plain(settings.wanted.fps.value) if settings.wanted.fps else None,
+            "fps": _rate(settings.wanted.fps),
             "slow": settings.wanted.slow,
             "cfr": settings.wanted.cfr,
             "fill": settings.fill,
@@ -163,11 +195,53 @@ def restore_document(result: RestoreResult, settings: RestoreSettings) -> Docume
         },
         timeline=_timeline_document(result),
         check=_seconds(asdict(result.check)),
+        receipt=asdict(result.receipt),
+        fields=None if result.fields is None else asdict(result.fields),
+        drift=[asdict(shot) for shot in result.drift],
         noise={"before": result.noise_before, "after": result.noise_after},
         metrics=None if result.scores is None else _metrics_document(result.scores),
         self_test=None if result.self_test is None else asdict(result.self_test),
         warnings=warnings,
     )
+
+
+def stream_document(result: StreamResult, output: Path, settings: RestoreSettings) -> Document:
+    """The document of `vidrestore restore` from or into a pipe."""
+    return _document(
+        "stream",
+        input=video_document(result.info),
+        output={"path": str(output), "frames": result.frames},
+        settings={
+            "tasks": list(settings.tasks),
+            "sigma": result.sigma,
+            "sigma_estimated": settings.sigma is None,
+            "strength": settings.strength,
+            "steps": settings.steps,
+            "device": result.device,
+            "dtype": result.dtype,
+            "weights": list(result.weights),
+            "encode": asdict(settings.encode),
+            "latency": settings.latency,
+            "lookahead_frames": result.lookahead_frames,
+        },
+        timing={
+            "wall_s": result.wall_s,
+            "model_s": result.model_s,
+            "fps": result.frames / result.wall_s,
+        },
+        timeline={
+            "made_frames": result.made_frames,
+            "cuts_s": [float(cut) for cut in result.cuts],
+        },
+        noise={"before": result.noise_before},
+        losses=[asdict(loss) for loss in result.losses],
+        warnings=[*map(str, result.losses), *result.warnings],
+    )
+
+
+def _rate(rate: Rate | None) -> str | None:
+    """A frame rate as it was asked for: 2/1 frames a second is not 2/1x."""
+    return None if rate is None else f"{_plain(rate.value)}{'x' if rate.relative else ''}"
 
 
 def _seconds(value: Any) -> Any:

@@ -8,7 +8,7 @@ motion of the nearer side.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -46,6 +46,19 @@ class Restored:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """Where a stream goes on that another run has begun.
+
+    Attributes:
+        frames: Frames of the output before it.
+        cut_after_pts: PTS of the source frame before it, if there is a cut between.
+    """
+
+    frames: int
+    cut_after_pts: int | None
+
+
+@dataclass(frozen=True)
 class _Made:
     """A frame that waits for the network, and what is known of it."""
 
@@ -64,9 +77,10 @@ class Retimer:
         end_pts: Where the last frame of the source ends, in source ticks; None if only the frames
             themselves tell.
         repairs: Whether frames before the first one are missing, rather than unwanted.
+        resumed: Where the stream goes on; None if it begins at its beginning.
 
     Attributes:
-        made: Number of frames made so far.
+        made_in: Number of frames made so far, by the index of their segment.
         flow_s: Seconds spent on flow and warping so far.
         model_s: Seconds spent in the network so far.
         end_pts: Where the last frame of the source ends; certain only at the end.
@@ -81,8 +95,9 @@ class Retimer:
         end_pts: int | None,
         *,
         repairs: bool,
+        resumed: Resumed | None = None,
     ) -> None:
-        self.made = 0
+        self.made_in: Counter[int] = Counter()
         self.flow_s = 0.0
         self.model_s = 0.0
         self.end_pts = end_pts
@@ -92,7 +107,8 @@ class Retimer:
         self._converter = converter
         self._usual = max(1, round(1 / (info.frame_rate * info.time_base)))
         self._depth_shift = info.bit_depth - 8
-        self._count = 0
+        self._resumed = resumed
+        self._count = 0 if resumed is None else resumed.frames
         self._waiting: list[Frame | _Made] = []
         self._seen: deque[tuple[Frame, NDArray[np.float32]]] = deque(maxlen=2)
 
@@ -103,14 +119,14 @@ class Retimer:
         opening: list[Slot] = []  # wanted before `last`, from its own side
         for item in restored:
             if last is None:
-                opening = self._timeline.leading(item.frame.pts) if self._repairs else []
+                opening = self._first_slots(item.frame)
             elif item.frame.shot != last.frame.shot:
                 self._open(opening, last.frame, None)
                 slots = self._timeline.between(last.frame.pts, item.frame.pts)
                 near = [slot for slot in slots if slot.phase <= HALF]
                 self._close(near, before, last.frame)
                 yield from self._flush(last.segment)
-                opening = [replace(s, phase=s.phase - 1) for s in slots if s.phase > HALF]
+                opening = _nearer_the_right(slots)
                 before = None
             elif item.segment != last.segment:
                 if last.kept:  # a plan without context
@@ -131,6 +147,15 @@ class Retimer:
             slots = self._timeline.trailing(last.frame.pts, self.end_pts)
             self._close(slots, before, last.frame)
             yield from self._flush(last.segment)
+
+    def _first_slots(self, first: Frame) -> list[Slot]:
+        """Slots before the first frame of the stream that are made from its side."""
+        if self._resumed is not None:
+            left = self._resumed.cut_after_pts
+            if left is None:
+                return []
+            return _nearer_the_right(self._timeline.between(left, first.pts))
+        return self._timeline.leading(first.pts) if self._repairs else []
 
     def _end(self, last: Frame, before: Frame | None) -> int:
         if self.end_pts is not None and self.end_pts > last.pts:
@@ -188,7 +213,6 @@ class Retimer:
         paths = alignment.candidates(left_rgb, right_rgb)
         guess = Guess.of(alignment, self._converter.rgb(base), paths, left_rgb, right_rgb)
         self._waiting.append(_Made(base, guess))
-        self.made += 1
 
     def _flush(self, segment: int, *, full_only: bool = False) -> Iterator[tuple[int, Frame]]:
         """Give what waits, refined; with `full_only`, only if there is nothing to wait for."""
@@ -199,6 +223,7 @@ class Retimer:
             start_s = time.monotonic()
             residuals = iter(self._filler.residuals([entry.guess for entry in made]))
             self.model_s += time.monotonic() - start_s
+        self.made_in[segment] += len(made)
         for entry in self._waiting:
             if isinstance(entry, Frame):
                 frame = entry
@@ -209,6 +234,11 @@ class Retimer:
             yield segment, replace(frame, index=self._count)
             self._count += 1
         self._waiting.clear()
+
+    @property
+    def made(self) -> int:
+        """Number of frames made so far."""
+        return self.made_in.total()
 
     @property
     def _peak(self) -> int:
@@ -226,6 +256,11 @@ class Retimer:
                 return rgb
         self._seen.append((frame, self._converter.rgb(frame)))
         return self._seen[-1][1]
+
+
+def _nearer_the_right(slots: list[Slot]) -> list[Slot]:
+    """Of slots across a cut, those that belong to what comes after it."""
+    return [replace(slot, phase=slot.phase - 1) for slot in slots if slot.phase > HALF]
 
 
 def _rounded(plane: NDArray[np.float32], dtype: np.dtype, peak: int) -> NDArray[np.generic]:

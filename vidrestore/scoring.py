@@ -17,7 +17,8 @@ class ReferenceScores:
     Attributes:
         output: Of the finished file, decoded again.
         input: Of the degraded input; None where its frames are not those of the output.
-        before_encoding_psnr_db: Mean RGB PSNR of the restored frames before they were encoded.
+        before_encoding_psnr_db: Mean RGB PSNR of the restored frames before they were encoded; None
+            where not all of them were seen.
     """
 
     output: Comparison
@@ -42,9 +43,11 @@ class Scoring:
         self._offset = align(reference, degraded).offset_frames
         self._expected = islice(reference.frames(), max(0, -self._offset), None)
         self._scorer = ClipScorer(with_ssim=False)
+        self._seen = False
 
     def add(self, restored: Frame) -> None:
-        """Score a restored frame that is about to be encoded."""
+        """Score a restored frame that is about to be encoded; called for all or none of them."""
+        self._seen = True
         if restored.index < self._offset:
             return
         expected = next(self._expected, None)
@@ -56,5 +59,5 @@ class Scoring:
         return ReferenceScores(
             output=compare(self._reference, output),
             input=compare(self._reference, self._degraded),
-            before_encoding_psnr_db=self._scorer.summary().psnr_db,
+            before_encoding_psnr_db=self._scorer.summary().psnr_db if self._seen else None,
         )

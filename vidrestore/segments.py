@@ -11,20 +11,22 @@ from typing import Self
 from torch import Tensor
 
 from vidrestore.clock import Clock
-from vidrestore.codecs import EncodeSettings
-from vidrestore.convert import FrameConverter
 from vidrestore.decode import Frame
 from vidrestore.diffuse import Levels, Restorer
+from vidrestore.disk import Space
+from vidrestore.drift import DriftGuard
 from vidrestore.encode import SegmentEncoder, SegmentFile
+from vidrestore.encoding import EncodingPlan
 from vidrestore.errors import InputError
+from vidrestore.fields import converter_of
 from vidrestore.flow import Prefetch, Sink
-from vidrestore.journal import Journal
+from vidrestore.footprint import QUEUE_FRAMES
+from vidrestore.journal import Facts, Journal, Landmark
 from vidrestore.probe import VideoInfo
+from vidrestore.resume import Trail
 from vidrestore.retime import Restored, Retimer
 from vidrestore.stitch import Stitcher
-from vidrestore.windows import WindowPlan, cut
-
-QUEUE_FRAMES = 32
+from vidrestore.windows import Window, WindowPlan, cut
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class WindowRestorer:
     Attributes:
         model_s: Seconds spent in the networks so far.
         steady_fps: Frames per second since the first window was finished; None before.
+        drift: Where the colours went; see `DriftGuard`.
     """
 
     def __init__(
@@ -68,29 +71,53 @@ class WindowRestorer:
         self._steps = steps
         self._strength = strength
         self._plan = plan
-        self._converter = FrameConverter(info)
+        self._converter = converter_of(info)
+        self.drift = DriftGuard(levels)
 
-    def restore(self, frames: Iterable[Frame]) -> Iterator[Restored]:
-        """Yield restored frames in order, context too, as soon as no window can change them."""
+    def restore(
+        self, frames: Iterable[Frame], trail: Trail | None = None, after: Landmark | None = None
+    ) -> Iterator[Restored]:
+        """Yield restored frames in order, context too, as soon as no window can change them.
+
+        Args:
+            frames: Their shots told.
+            trail: Told where each segment begins.
+            after: Where the frames go on, the context before it first; None if they are all.
+        """
         stitcher = Stitcher()
         done = 0
         first: tuple[float, int] | None = None
-        for window in cut(frames, self._plan, lambda frame: frame.shot):
-            residuals: Iterable[Tensor | None] = repeat(None, len(window.items) - window.tail)
-            if self._restorers:
-                residuals = stitcher.add(window, self._residual(window.items))
-            for (frame, kept), residual in zip(window.complete, residuals, strict=True):
-                restored = frame if residual is None else self._converter.add(frame, residual)
-                yield Restored(window.segment, restored, kept)
-                done += kept
+        for window in _windows(frames, self._plan, trail, after):
+            for restored in self._finished(window, stitcher):
+                yield restored
+                done += restored.kept
             now_s = time.monotonic()
             first = first or (now_s, done)
             if done > first[1]:
                 self.steady_fps = (done - first[1]) / (now_s - first[0])
 
-    def _residual(self, frames: Sequence[Frame]) -> Tensor:
-        """(T, 3, H, W) float32 on the CPU: what all networks add, times the strength."""
-        degraded = self._converter.window(frames)
+    def _finished(self, window: Window[Frame], stitcher: Stitcher) -> Iterator[Restored]:
+        """Restore a window; what is large is gone before the next one is begun."""
+        changes = self._changes(window, stitcher) if self._restorers else repeat(None)
+        for (frame, kept), change in zip(window.complete, changes, strict=False):
+            restored = frame
+            if change is not None:
+                rgb, residual = change
+                segment = window.segment
+                self.drift.hold(rgb, residual, frame.shot, counted=kept, segment=segment)
+                restored = self._converter.add(frame, residual)
+            yield Restored(window.segment, restored, kept)
+
+    def _changes(
+        self, window: Window[Frame], stitcher: Stitcher
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """RGB (3, H, W) of each complete frame of a window, and what to add to it."""
+        degraded = self._converter.window(window.items)
+        residual = self._converter.whole(self._residual(degraded))
+        return zip(self._converter.whole(degraded), stitcher.add(window, residual), strict=False)
+
+    def _residual(self, degraded: Tensor) -> Tensor:
+        """What all networks add to pictures (T, 3, H, W), times the strength; on the CPU."""
         start_s = time.monotonic()
         total: Tensor | None = None
         for restorer in self._restorers:
@@ -102,15 +129,33 @@ class WindowRestorer:
         return total.mul_(self._strength)
 
 
+def _windows(
+    frames: Iterable[Frame], plan: WindowPlan, trail: Trail | None, after: Landmark | None
+) -> Iterator[Window[Frame]]:
+    """Cut a stream, or the rest of one, and leave a mark where each segment begins."""
+    segment, first = (0, 0) if after is None else (after.segment, after.position)
+    marked = -1
+    for window in cut(frames, plan, lambda frame: frame.shot, segment=segment, first=first):
+        if trail is not None and window.segment != marked and window.stop > window.keep_start:
+            marked = window.segment
+            opening = window.items[window.keep_start - window.start]
+            trail.begin(marked, window.keep_start, opening.shot)
+            del opening  # or it would be held while the network runs
+        yield window
+
+
 def write_segments(
     frames: Iterable[Frame],
     restorer: WindowRestorer,
     retimer: Retimer,
     writer: SegmentWriter,
+    trail: Trail,
     *,
+    after: Landmark | None = None,
     total: int | None,
     on_frame: Callable[[Frame], None],
     on_progress: Callable[[Progress], None],
+    queue_frames: int = QUEUE_FRAMES,
 ) -> None:
     """Decode, restore, retime and encode, all at once, with bounded queues between them.
 
@@ -119,20 +164,23 @@ def write_segments(
         restorer: Restores them.
         retimer: Puts them onto the output's timeline.
         writer: Takes them.
+        trail: Told where each segment begins.
+        after: Where the frames go on that another run has begun; None if they are all.
         total: Number of frames to expect, if known.
         on_frame: Called with each finished frame before it is encoded.
         on_progress: Called after each finished frame.
+        queue_frames: Frames that may wait before the network, and after it.
 
     Raises:
         VidrestoreError: What any of the stages raised.
     """
     with (
         writer,
-        Prefetch(frames, QUEUE_FRAMES) as decoded,
-        Sink(writer.write, QUEUE_FRAMES) as sink,
+        Prefetch(frames, queue_frames) as decoded,
+        Sink(writer.write, queue_frames) as sink,
     ):
-        finished = retimer.retime(restorer.restore(decoded))
-        for done, (segment, frame) in enumerate(finished, start=1):
+        finished = retimer.retime(restorer.restore(decoded, trail, after))
+        for done, (segment, frame) in enumerate(finished, start=len(writer.pts) + 1):
             on_frame(frame)
             sink.put((segment, frame))
             on_progress(Progress(done, total))
@@ -146,11 +194,12 @@ class SegmentWriter:
     """Encodes frames into one file per segment and journals each finished file.
 
     Args:
-        info: The input.
-        settings: Codec and quality.
-        journal: Of the output; its folder takes the files.
+        plan: How each segment is encoded.
+        journal: Of the output; its folder takes the files, its segments come first.
         clock: Of the output.
-        ffmpeg: Path of the ffmpeg executable.
+        space: Told what is about to be written.
+        facts: Called with the index of a finished segment and that of the next one, or None:
+            what the journal is to say of it. What it raises keeps the segment out of the journal.
 
     Attributes:
         pts: Timestamps of the frames written, in ticks of the clock.
@@ -159,44 +208,52 @@ class SegmentWriter:
 
     def __init__(
         self,
-        info: VideoInfo,
-        settings: EncodeSettings,
+        plan: EncodingPlan,
         journal: Journal,
         *,
         clock: Clock,
-        ffmpeg: str,
+        space: Space,
+        facts: Callable[[int, int | None], Facts],
     ) -> None:
-        self.pts: list[int] = []
-        self.segments: list[SegmentFile] = []
-        self._info = info
-        self._settings = settings
+        self.pts: list[int] = [pts for record in journal.records for pts in record.pts]
+        self.segments: list[SegmentFile] = [
+            SegmentFile(journal.folder / one.file, one.frames, one.size_bytes, one.sha256)
+            for one in journal.records
+        ]
+        self._plan = plan
         self._journal = journal
         self._clock = clock
-        self._ffmpeg = ffmpeg
+        self._space = space
+        self._facts = facts
         self._encoder: SegmentEncoder | None = None
+        self._segment = -1
         self._first = 0
 
     def write(self, item: tuple[int, Frame]) -> None:
         """Encode a frame; a new segment index ends the segment before it."""
         segment, frame = item
-        if segment != len(self.segments):
-            self.finish()
-        if self._encoder is None:
+        if segment != self._segment:  # a segment may have no frame: then its index is left out
+            self.finish(segment)
+            self._space.demand_segment(self.segments)
             path = self._journal.folder / f"segment-{segment:06d}.nut"
-            self._first = len(self.pts)
-            self._encoder = SegmentEncoder(
-                self._info, self._settings, path, ffmpeg=self._ffmpeg, clock=self._clock
-            )
+            self._segment, self._first = segment, len(self.pts)
+            self._encoder = SegmentEncoder(self._plan, path, clock=self._clock)
+        assert self._encoder is not None, "opened with the segment's first frame"
         self._encoder.write(frame)
         self.pts.append(frame.pts)
 
-    def finish(self) -> None:
-        """Close, verify and journal the current segment, if there is one."""
+    def finish(self, following: int | None = None) -> None:
+        """Close, verify and journal the current segment, if there is one.
+
+        Args:
+            following: Index of the next segment; None at the end.
+        """
         if self._encoder is None:
             return
         file = self._encoder.close()
         self._encoder = None
-        self._journal.add(len(self.segments), self._first, self.pts[self._first :], file)
+        facts = self._facts(self._segment, following)
+        self._journal.add(self._segment, self._first, self.pts[self._first :], file, facts)
         self.segments.append(file)
 
     def __enter__(self) -> Self:

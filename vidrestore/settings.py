@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 from vidrestore.carry import Audio
 from vidrestore.codecs import EncodeSettings
 from vidrestore.errors import UsageError
+from vidrestore.footprint import Footprint
+from vidrestore.limits import Limits
 from vidrestore.timeline import Rate, Retiming
 from vidrestore.windows import WindowPlan
 
@@ -31,6 +34,8 @@ class RestoreSettings:
         end: One past the last frame, likewise; None for the end.
         framerate: Frames per second of a folder of images.
         overwrite: Replace an existing output.
+        resume: Go on with what an earlier run of the same kind has left unfinished.
+        keep_work: Keep the finished parts after success, too.
         ffmpeg: Path of the ffmpeg executable; None for the default.
         reference: The clean version of the video, to score against.
         compare: Also write a video with the input on the left and the result on the right.
@@ -40,6 +45,13 @@ class RestoreSettings:
         cuts: List of cuts (CSV of PySceneDetect) to use instead of looking for them.
         write_cuts: File to write such a list into.
         slow_audio: "drop" or "stretch" the sound in slow motion.
+        deinterlace: Whether fields become frames: "auto" (if the video is interlaced), "on", or
+            "off", which restores interlaced video field by field.
+        latency: How many frames a pipe looks ahead, "normal" or "low".
+        limits: What an input may hold and cost before it is trusted.
+        max_memory_bytes: The most main memory that the run and its ffmpegs may hold; None for no
+            limit.
+        footprint: Sizes that such a limit changes; see `memory`.
         plan: How the stream is cut into segments and windows.
     """
 
@@ -55,6 +67,8 @@ class RestoreSettings:
     end: int | Fraction | None = None
     framerate: Fraction | None = None
     overwrite: bool = False
+    resume: bool = True
+    keep_work: bool = False
     ffmpeg: str | None = None
     reference: Path | None = None
     compare: Path | None = None
@@ -64,6 +78,11 @@ class RestoreSettings:
     cuts: Path | None = None
     write_cuts: Path | None = None
     slow_audio: Audio = "drop"
+    deinterlace: Literal["auto", "on", "off"] = "auto"
+    latency: Literal["normal", "low"] = "normal"
+    limits: Limits = field(default_factory=Limits)
+    max_memory_bytes: int | None = None
+    footprint: Footprint = field(default_factory=Footprint)
     plan: WindowPlan = field(default_factory=WindowPlan)
 
     def __post_init__(self) -> None:

@@ -104,7 +104,8 @@ def look_at(
         info: The video that the frame is of.
         before: The look at the frame before.
     """
-    small = [cv2.resize(plane, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for plane in planes]
+    colour = planes[:-1] if info.alpha else planes
+    small = [cv2.resize(plane, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for plane in colour]
     picture: Picture = np.stack(small).astype(np.float32) / np.float32(1 << info.bit_depth - 8)
     if info.plane_format.startswith("gbr"):
         picture[1:] = (picture[1:] - picture[0]) / 2

@@ -191,8 +191,9 @@ def _shrink(frame: Frame, info: VideoInfo) -> _Small:
     factor = max(1, round(max(height, width) / SMALL_PX))
     size = max(1, width // factor), max(1, height // factor)
     whole = frame.planes[0][: size[1] * factor, : size[0] * factor]  # no aliasing
-    planes = [_resize(plane, size) * scale for plane in (whole, *frame.planes[1:])]
-    if info.plane_format.startswith("gbrp"):
+    others = frame.planes[1:-1] if info.alpha else frame.planes[1:]
+    planes = [_resize(plane, size) * scale for plane in (whole, *others)]
+    if info.plane_format.startswith("gbr"):
         planes = _luma_and_chroma(planes)
     luma = planes[0]
     rows, columns = max(1, size[1] // BLOCK_PX), max(1, size[0] // BLOCK_PX)

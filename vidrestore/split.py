@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,8 +13,11 @@ from vidrestore.compare import RgbReader
 from vidrestore.decode import Frame
 from vidrestore.encode import SegmentEncoder
 from vidrestore.mux import mux, publish
+from vidrestore.planning import plan_encoding
+from vidrestore.workfolder import WorkFolder
 
 LINE_PX = 2
+SPLIT_CODEC = "h264"
 
 
 def write_split(
@@ -35,15 +37,19 @@ def write_split(
         FfmpegError: If ffmpeg failed.
     """
     pts = []
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-        path = Path(folder) / "split.nut"
-        with SegmentEncoder(after.info, EncodeSettings(), path, ffmpeg=after.ffmpeg) as encoder:
-            for old, new in _paired(before, after, speed):
-                encoder.write(_split(before, old, after, new))
-                pts.append(new.pts)
-            segment = encoder.close()
-        muxed = mux(after.info, [segment], pts, Path(folder) / target.name, ffmpeg=after.ffmpeg)
-        publish(muxed.path, target, overwrite=overwrite)
+    plan = plan_encoding(after.info, EncodeSettings(SPLIT_CODEC), after.ffmpeg)
+    with WorkFolder.of(target) as work:
+        try:
+            with SegmentEncoder(plan, work.path / "segment-split.nut") as encoder:
+                for old, new in _paired(before, after, speed):
+                    encoder.write(_split(before, old, after, new))
+                    pts.append(new.pts)
+                segment = encoder.close()
+            video, ffmpeg = plan.video, after.ffmpeg
+            muxed = mux(video, [segment], pts, target, ffmpeg=ffmpeg, work=work.path)
+            publish(muxed.path, target, overwrite=overwrite)
+        finally:
+            work.discard()
 
 
 def _paired(before: RgbReader, after: RgbReader, speed: Fraction) -> Iterator[tuple[Frame, Frame]]:

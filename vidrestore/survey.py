@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from vidrestore.compare import RgbReader
 from vidrestore.errors import InputError
-from vidrestore.estimate import noise_is_clipped, noise_sigma
+from vidrestore.estimate import luma_is_clipped, noise_sigma
+from vidrestore.fields import converter_of
+from vidrestore.metrics import luma
 
 PLACES = 4
 FRAMES_PER_PLACE = 2
@@ -23,7 +25,7 @@ class NoiseSurvey:
 
     Attributes:
         sigma: Median level over the places, 8-bit units.
-        samples: Frames of each place, (T, H, W, 3) float32 RGB, nominal [0, 1], not clamped.
+        samples: Luma of the frames of each place, (T, H, W) float32, nominal [0, 1], not clamped.
     """
 
     sigma: float
@@ -31,7 +33,7 @@ class NoiseSurvey:
 
     def is_clipped(self, sigma: float) -> bool:
         """Whether noise of level `sigma`, 8-bit units, was cut off at black and white."""
-        return all(noise_is_clipped(sample, sigma) for sample in self.samples)
+        return all(luma_is_clipped(sample, sigma) for sample in self.samples)
 
 
 def survey_noise(reader: RgbReader) -> NoiseSurvey:
@@ -43,19 +45,22 @@ def survey_noise(reader: RgbReader) -> NoiseSurvey:
     Raises:
         InputError: If there is no frame to look at.
     """
-    samples = []
+    sigmas, samples = [], []
+    converter = converter_of(reader.info)  # fields are pictures of their own
     for place in _places(reader):
         try:
             frames = list(islice(reader.frames(start=place), FRAMES_PER_PLACE))
         except InputError:  # a place beyond the damage of a truncated file
             continue
         if frames:
-            samples.append(np.stack([reader.rgb(frame, clamp=False) for frame in frames]))
+            rgb = np.stack([converter.rgb(frame) for frame in frames])
+            sigmas.append(noise_sigma(rgb))
+            samples.append(luma(rgb))  # a third of it: frames can be large
     if not samples:
         raise InputError(
             f"{reader.info.path}: there is no frame to restore", hint="check --start and --end"
         )
-    return NoiseSurvey(float(np.median([noise_sigma(s) for s in samples])), tuple(samples))
+    return NoiseSurvey(float(np.median(sigmas)), tuple(samples))
 
 
 def _places(reader: RgbReader) -> list[int | Fraction | None]:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from vidrestore.check import OutputCheck
     from vidrestore.compare import Comparison
     from vidrestore.pipeline import RestoreResult
+    from vidrestore.plan import Prediction
     from vidrestore.probe import VideoInfo
+    from vidrestore.receipt import Receipt
     from vidrestore.rows import Benchmark, MethodSummary, Row
     from vidrestore.scoring import ReferenceScores
 
@@ -49,6 +51,13 @@ def restore_table(result: RestoreResult) -> Table:
         table.add_row("of them made", "", str(result.made_frames))
     if result.cuts:
         table.add_row("cuts", str(len(result.cuts)), "")
+    if result.fields is not None and result.fields.found:
+        table.add_row(
+            "fields", f"{result.fields.found} ({result.fields.source})", result.fields.done
+        )
+    if result.drift:
+        inside = max((max(map(abs, shot.inside)) for shot in result.drift), default=0.0)
+        table.add_row("largest colour drift of a shot (8-bit units)", "", figure(inside))
     if result.damage is not None:
         _add_damage(table, result)
     _add_check(table, result.check)
@@ -105,6 +114,40 @@ def _add_check(table: Table, check: OutputCheck) -> None:
                 f"{float(audio.offset_in_s):.4f}",
                 f"{float(audio.offset_out_s):.4f}",
             )
+
+
+def receipt_table(receipt: Receipt) -> Table:
+    """What `restore -v` shows: everything that the input held, and what became of it."""
+    table = Table(title="receipt", title_justify="left", box=SIMPLE_HEAD)
+    for column in ("", "before", "after", "status"):
+        table.add_column(column, overflow="fold")
+    for entry in receipt.entries:
+        note = f" ({entry.note})" if entry.note else ""
+        table.add_row(
+            entry.subject, entry.before or "-", entry.after or "-", f"{entry.status}{note}"
+        )
+    return table
+
+
+def plan_table(prediction: Prediction) -> Table:
+    """What `plan` shows."""
+    table = Table(title=str(prediction.info.path), title_justify="left", show_header=False)
+    minutes, seconds = divmod(round(prediction.wall_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    mb = 1 << 20
+    table.add_row("frames", str(prediction.frames))
+    table.add_row("time", f"{hours}:{minutes:02}:{seconds:02} at {prediction.fps:.2f} fps")
+    table.add_row("memory", f"{prediction.peak_bytes / mb:.0f} MB, ffmpeg included")
+    table.add_row(
+        "disk",
+        f"{prediction.output_bytes / mb:.0f} MB, and {prediction.work_bytes / mb:.0f} MB until "
+        "the end",
+    )
+    if prediction.free_bytes is not None:
+        table.add_row("free on the disk", f"{prediction.free_bytes / mb:.0f} MB")
+    table.add_row("device", f"{prediction.device}, {prediction.dtype}")
+    table.caption = f"measured on {prediction.trial_frames} frames, {prediction.trial_s:.0f} s"
+    return table
 
 
 def probe_table(info: VideoInfo) -> Table:

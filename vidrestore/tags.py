@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vidrestore.sidedata import side_data
 
 if TYPE_CHECKING:
     import av
@@ -26,6 +28,7 @@ _TRANSFERS = {
     **{9: "log100", 10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1"},
     **{14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67"},
 }
+_PROGRESSIVE = 1
 _INTERLACED_ORDERS = {2: "tff", 3: "bff", 4: "tff", 5: "bff"}
 
 
@@ -61,7 +64,12 @@ def colour_tags(frame: av.VideoFrame, stream: av.VideoStream, *, subsampled: boo
 
 
 def _chroma_location(frame: av.VideoFrame, stream: av.VideoStream) -> str | None:
-    """Ask the showinfo filter, because PyAV has no attribute for it."""
+    location = _shown("cl", frame, stream)
+    return None if location in {"unspecified", "unknown"} else location
+
+
+def _shown(key: str, frame: av.VideoFrame, stream: av.VideoStream) -> str | None:
+    """Ask the showinfo filter about a frame, where PyAV has no attribute for it."""
     import av.filter
     import av.logging
 
@@ -81,8 +89,8 @@ def _chroma_location(frame: av.VideoFrame, stream: av.VideoStream) -> str | None
     finally:
         av.logging.set_level(level)
     words = " ".join(text for _, _, text in messages).split()
-    named = [word.removeprefix("cl:") for word in words if word.startswith("cl:")]
-    return named[0] if named and named[0] not in {"unspecified", "unknown"} else None
+    found = [word.removeprefix(f"{key}:") for word in words if word.startswith(f"{key}:")]
+    return found[0] if found else None
 
 
 def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
@@ -95,11 +103,10 @@ def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
         Counter-clockwise rotation in degrees, a multiple of 1 in [0, 360), and whether the
         picture is mirrored left to right before it.
     """
-    side_data: Any = frame.side_data  # a mapping to PyAV's types, a sequence of items in truth
-    matrices = [bytes(data) for data in side_data if data.type.name == "DISPLAYMATRIX"]
-    if not matrices:
+    matrix = side_data(frame).get("DISPLAYMATRIX")
+    if matrix is None:
         return 0, False
-    a, b, _, c, d, *_ = struct.unpack("<9i", matrices[0])
+    a, b, _, c, d, *_ = struct.unpack("<9i", matrix)
     mirrored = a * d - b * c < 0
     return round(math.degrees(-math.atan2(b, -a if mirrored else a))) % 360, mirrored
 
@@ -112,9 +119,14 @@ def field_order(frame: av.VideoFrame, stream: av.VideoStream) -> str | None:
         stream: The stream.
 
     Returns:
-        "tff" or "bff" (top or bottom field first), or None for progressive video.
+        "tff" or "bff" (top or bottom field first); None if nothing says that there are fields.
     """
-    stated = _INTERLACED_ORDERS.get(int(stream.codec_context.field_order))
-    if stated is None and frame.interlaced_frame:
-        return "tff"
-    return stated
+    if frame.interlaced_frame:  # it knows better than its container, or a parser
+        return "bff" if _shown("i", frame, stream) == "B" else "tff"
+    # "Top coded first" is the top field first in practice, in QuickTime and in ffmpeg's encoders.
+    return _INTERLACED_ORDERS.get(int(stream.codec_context.field_order))
+
+
+def states_progressive(stream: av.VideoStream) -> bool:
+    """Whether a stream says that its frames are whole, rather than nothing."""
+    return int(stream.codec_context.field_order) == _PROGRESSIVE

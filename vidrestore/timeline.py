@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import pairwise
 from math import ceil, gcd
 
-from vidrestore.errors import UsageError
+from vidrestore.errors import InputError, UsageError
 
 LOWEST_FPS = Fraction(1, 1000)
 HIGHEST_FPS = 1000
@@ -18,6 +18,9 @@ HIGHEST_FPS = 1000
 
 MOST_MADE = 64
 """Output frames that are made for one source frame, at most."""
+
+MOST_SLOTS = 2**19
+"""Output frames between two frames of the source, at most: hours, at any rate."""
 
 LARGEST_TIMESCALE = 2**31 - 1
 """Ticks in a second that every container and ffmpeg itself can count."""
@@ -179,6 +182,15 @@ def timeline(
     return _Grid(time_base, start, fps, usual, retiming)
 
 
+def _demand_slots(count: int) -> None:
+    """Refuse more than anybody wants, as broken or hostile timestamps ask for."""
+    if count > MOST_SLOTS:
+        raise InputError(
+            f"two frames lie so far apart that {count} frames belong between them",
+            hint="cut the gap out with --start and --end, or leave the frame rate as it is",
+        )
+
+
 def _check(source: Fraction, fps: Fraction, retiming: Retiming) -> None:
     """Refuse a rate of the output that makes no sense for a source of the rate given."""
     if retiming.fps is not None and retiming.cfr is not None:
@@ -294,6 +306,7 @@ class _Grid(Timeline):
             yield from self._from(self._start, first, last=False)
 
     def _from(self, left: int, right: int, *, last: bool) -> Iterator[tuple[int, Fraction]]:
+        _demand_slots(self._next(right) - self._next(left))
         for begin, end in self._pieces(left, right) if self._hold else [(left, right)]:
             for slot in range(self._next(begin), self._next(end, last=last and end == right)):
                 shown = Fraction(slot * self._step, self._tick) + self._start

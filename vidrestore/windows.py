@@ -91,19 +91,24 @@ def cut(
     stream: Iterable[Item],
     plan: WindowPlan,
     shot_of: Callable[[Item], int] = lambda _: 0,
+    *,
+    segment: int = 0,
+    first: int = 0,
 ) -> Iterator[Window[Item]]:
     """Cut a stream of frames into windows, looking no further ahead than one window.
 
     Args:
-        stream: Frames in order; indices count from 0.
+        stream: Frames in order.
         plan: The lengths.
         shot_of: Shot that a frame belongs to. There is a cut wherever it changes.
+        segment: Index of the first segment wanted.
+        first: Index of its first frame. The stream begins with the `context_frames` before it,
+            or with as many as there are.
 
     Yields:
         Windows in order, segment by segment. At most a window and two contexts are held.
     """
-    buffer = _Buffer(iter(stream), shot_of)
-    segment = first = 0
+    buffer = _Buffer(iter(stream), shot_of, max(0, first - plan.context_frames))
     while buffer.reaches(first):
         shortest = first + plan.segment_frames
         longest = first + plan.longest_segment_frames
@@ -130,11 +135,11 @@ def cut(
 class _Buffer(Generic[Item]):
     """The part of a stream that is still needed."""
 
-    def __init__(self, source: Iterator[Item], shot_of: Callable[[Item], int]) -> None:
+    def __init__(self, source: Iterator[Item], shot_of: Callable[[Item], int], start: int) -> None:
         self._source = source
         self._shot_of = shot_of
         self._items: deque[Item] = deque()
-        self._start = 0
+        self._start = start
 
     @property
     def stop(self) -> int:
