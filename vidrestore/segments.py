@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from vidrestore.clock import Clock
@@ -104,15 +106,17 @@ class WindowRestorer:
             if change is not None:
                 rgb, residual = change
                 segment = window.segment
-                self.drift.hold(rgb, residual, frame.shot, counted=kept, segment=segment)
-                restored = self._converter.add(frame, residual)
+                with _one_thread():
+                    self.drift.hold(rgb, residual, frame.shot, counted=kept, segment=segment)
+                    restored = self._converter.add(frame, residual)
             yield Restored(window.segment, restored, kept)
 
     def _changes(
         self, window: Window[Frame], stitcher: Stitcher
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """RGB (3, H, W) of each complete frame of a window, and what to add to it."""
-        degraded = self._converter.window(window.items)
+        with _one_thread():
+            degraded = self._converter.window(window.items)
         residual = self._converter.whole(self._residual(degraded))
         return zip(self._converter.whole(degraded), stitcher.add(window, residual), strict=False)
 
@@ -127,6 +131,20 @@ class WindowRestorer:
         self.model_s += time.monotonic() - start_s
         assert total is not None, "there is at least one network"
         return total.mul_(self._strength)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Leave the other cores to ffmpeg.
+
+    On planes, threads of torch wait for each other longer than they work.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _windows(
