@@ -13,6 +13,7 @@ from vidrestore.decode import Decoder, Frame
 from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg
 from vidrestore.probe import probe
 
+OLD_FFMPEG = Path("/usr/bin/ffmpeg")
 TAGGED = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
 
 SUBTITLES = """1
@@ -48,6 +49,15 @@ def run_ffmpeg(ffmpeg: str, *arguments: str | Path) -> None:
 def decode_all(path: Path, ffmpeg: str) -> list[Frame]:
     with Decoder(probe(path), ffmpeg=ffmpeg) as decoder:
         return list(decoder)
+
+
+def chosen_ffmpeg(which: str, bundled: str) -> str:
+    """The bundled ffmpeg, or the system's older one if `which` is anything but "bundled"."""
+    if which == "bundled":
+        return bundled
+    if not OLD_FFMPEG.exists():
+        pytest.skip(f"there is no {OLD_FFMPEG}")
+    return str(OLD_FFMPEG)
 
 
 @dataclass(frozen=True)

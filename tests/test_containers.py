@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests import media
-from tests.conftest import Clips, decode_all
+from tests.conftest import Clips, chosen_ffmpeg, decode_all
 from tests.test_mux import packets_of, restore_nothing
 from vidrestore.atoms import add_tags, set_languages
 from vidrestore.codecs import EncodeSettings
@@ -28,17 +28,12 @@ from vidrestore.sequence import check_numbered
 from vidrestore.settings import RestoreSettings
 from vidrestore.timeline import Retiming
 
-OLD_FFMPEG = "/usr/bin/ffmpeg"
-
 
 @pytest.fixture(params=["bundled", "system"])
 def muxer(request: pytest.FixtureRequest, clips: Clips) -> Clips:
     """The same clips, handled by the bundled ffmpeg and by the system's."""
-    if request.param == "bundled":
-        return clips
-    if not Path(OLD_FFMPEG).exists():
-        pytest.skip(f"there is no {OLD_FFMPEG}")
-    return replace(clips, ffmpeg=OLD_FFMPEG)
+    chosen = chosen_ffmpeg(request.param, clips.ffmpeg)
+    return clips if chosen == clips.ffmpeg else replace(clips, ffmpeg=chosen)  # with its clips made
 
 
 def carried(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests import media
-from tests.conftest import Clips, decode_all
+from tests.conftest import Clips, chosen_ffmpeg, decode_all
 from vidrestore import planning
 from vidrestore.codecs import Encoder, EncodeSettings
 from vidrestore.convert import FrameConverter
@@ -27,18 +26,13 @@ from vidrestore.pixels import nearest
 from vidrestore.planning import plan_encoding
 from vidrestore.probe import VideoInfo, probe
 
-OLD_FFMPEG = "/usr/bin/ffmpeg"
 SHIFTED = "colorspace=space=smpte170m:primaries=bt709:trc=bt709:range=pc"
 FAST = {"h264": "ultrafast", "hevc": "ultrafast", "av1": "10"}
 
 
 @pytest.fixture(params=["bundled", "system"])
 def each_ffmpeg(request: pytest.FixtureRequest, ffmpeg: str) -> str:
-    if request.param == "bundled":
-        return ffmpeg
-    if shutil.which(OLD_FFMPEG) is None:
-        pytest.skip(f"there is no {OLD_FFMPEG}")
-    return OLD_FFMPEG
+    return chosen_ffmpeg(request.param, ffmpeg)
 
 
 def settings_for(codec: str, **more: object) -> EncodeSettings:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests import fidelity_table, media
-from tests.conftest import Clips, decode_all
+from tests.conftest import Clips, chosen_ffmpeg, decode_all
 from vidrestore.codecs import EncodeSettings
 from vidrestore.errors import CheckError
 from vidrestore.pipeline import RestoreResult, restore
 from vidrestore.probe import probe
 from vidrestore.settings import RestoreSettings
-
-DEBIAN_FFMPEG = Path("/usr/bin/ffmpeg")
 
 NOT_IN_MATROSKA = {"telemetry": {"stream 1"}}
 """What the container of this test cannot carry, and says so."""
@@ -33,11 +30,7 @@ MOVED_BY_OLD_FFMPEG = {"WebM": "packet 0 of stream 1 .audio opus. is at"}
 
 @pytest.fixture(scope="module", params=["bundled", "Debian's 5.1"])
 def binary(request: pytest.FixtureRequest, ffmpeg: str) -> str:
-    if request.param == "bundled":
-        return ffmpeg
-    if not DEBIAN_FFMPEG.exists() or shutil.which("ffmpeg") is None:
-        pytest.skip(f"there is no {DEBIAN_FFMPEG}")
-    return str(DEBIAN_FFMPEG)
+    return chosen_ffmpeg(request.param, ffmpeg)
 
 
 def unchanged(source: Path, folder: Path, ffmpeg: str) -> RestoreResult:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.conftest import Clips, run_ffmpeg
+from tests.conftest import Clips, chosen_ffmpeg, run_ffmpeg
 from vidrestore.codecs import EncodeSettings
 from vidrestore.compare import RgbReader
 from vidrestore.convert import FrameConverter
@@ -27,18 +27,13 @@ from vidrestore.settings import RestoreSettings
 from vidrestore.survey import survey_noise
 from vidrestore.windows import WindowPlan
 
-OLD_FFMPEG = "/usr/bin/ffmpeg"
 LINES = {"tff": "top", "bff": "bottom"}
 
 
 @pytest.fixture(params=["bundled", "old"])
 def either(request: pytest.FixtureRequest, ffmpeg: str) -> str:
     """Path of the bundled ffmpeg, and of Debian's."""
-    if request.param == "bundled":
-        return ffmpeg
-    if not Path(OLD_FFMPEG).exists():
-        pytest.skip(f"there is no {OLD_FFMPEG}")
-    return OLD_FFMPEG
+    return chosen_ffmpeg(request.param, ffmpeg)
 
 
 def interlaced(

@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.conftest import Clips, run_ffmpeg
+from tests.conftest import Clips, chosen_ffmpeg, run_ffmpeg
 from tests.test_colour import Reference
 from vidrestore.clock import Clock
 from vidrestore.codecs import EncodeSettings
@@ -35,7 +35,6 @@ from vidrestore.tags import ColourTags
 
 Array = NDArray[Any]
 
-OLD_FFMPEG = "/usr/bin/ffmpeg"
 WIDTH, HEIGHT, FRAMES = 33, 21, 2
 
 PLANAR = [
@@ -56,11 +55,7 @@ MATRICES = ("bt709", "smpte170m", "bt2020nc")
 @pytest.fixture(params=["bundled", "old"])
 def either(request: pytest.FixtureRequest, ffmpeg: str) -> str:
     """Path of the bundled ffmpeg, and of Debian's."""
-    if request.param == "bundled":
-        return ffmpeg
-    if not Path(OLD_FFMPEG).exists():
-        pytest.skip(f"there is no {OLD_FFMPEG}")
-    return OLD_FFMPEG
+    return chosen_ffmpeg(request.param, ffmpeg)
 
 
 @lru_cache

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from tests import media
-from tests.conftest import SUBTITLES, Clips, decode_all, run_ffmpeg
+from tests.conftest import SUBTITLES, Clips, chosen_ffmpeg, decode_all, run_ffmpeg
 from vidrestore.cli import main
 from vidrestore.codecs import EncodeSettings
 from vidrestore.compare import RgbReader
@@ -35,7 +35,6 @@ from vidrestore.timeline import Rate, Retiming
 from vidrestore.tracks import Track, read_tracks
 
 REPOSITORY = Path(__file__).parent.parent
-OLD_FFMPEG = Path("/usr/bin/ffmpeg")
 WIDTH, HEIGHT = 64, 48
 PATIENCE_S = 120
 SAME = {"strength": 0.0, "sigma": 5.0}
@@ -45,11 +44,7 @@ LOSSLESS = EncodeSettings(codec="ffv1")
 
 @pytest.fixture(params=["bundled", "old"])
 def any_ffmpeg(request: pytest.FixtureRequest, ffmpeg: str) -> str:
-    if request.param == "bundled":
-        return ffmpeg
-    if not OLD_FFMPEG.exists():
-        pytest.skip("there is no other ffmpeg than the bundled one")
-    return str(OLD_FFMPEG)
+    return chosen_ffmpeg(request.param, ffmpeg)
 
 
 def through(

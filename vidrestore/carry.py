@@ -32,7 +32,7 @@ COVER_TYPES = {
 }
 """Suffix and MIME type of the pictures that can be attached, by codec."""
 
-_COVERLESS = frozenset({"mov", "webm"})
+COVERLESS = frozenset({"mov", "webm"})
 """ffmpeg opens these with a cover or an attachment in them, and then writes none."""
 
 _STRETCHED = {"mp4": "aac", "mov": "aac", "matroska": "flac", "webm": "libopus"}
@@ -178,16 +178,21 @@ def stretching(clock: Clock, kept_s: tuple[Fraction | None, Fraction] | None) ->
 
 
 def _fits(source: Any, stream: StreamInfo, container: str) -> bool:
-    """Whether a container's header can be written with such a stream in it."""
-    import av
-
-    if container in _COVERLESS and (
+    """Whether a container can hold such a stream of the source."""
+    if container in COVERLESS and (
         stream.kind == "attachment" or "attached_pic" in stream.dispositions
     ):
         return False
+    return takes(container, source.streams[stream.index])
+
+
+def takes(container: str, stream: Any) -> bool:
+    """Whether a container's header can be written with such a stream, of PyAV, in it."""
+    import av
+
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
-            trial.add_stream_from_template(source.streams[stream.index], opaque=True)
+            trial.add_stream_from_template(stream, opaque=True)
             trial.start_encoding()
     except (ValueError, AttributeError, av.error.FFmpegError):
         return False

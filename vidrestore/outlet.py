@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
+from vidrestore.carry import COVERLESS, takes
 from vidrestore.clock import Clock
 from vidrestore.errors import UsageError
 from vidrestore.ffmpeg import media_url
@@ -41,8 +42,6 @@ _BARE = frozenset({"nut", "y4m", "mpegts"})
 _TAGGED = frozenset({"h264", "hevc", "av1"})
 """Codecs that state colours, and HDR10 metadata, themselves."""
 
-_COVERLESS = frozenset({"mov", "webm"})
-"""ffmpeg opens these with a cover in them, and then writes none."""
 
 _UNSPECIFIED = 2
 """Of a colour tag."""
@@ -127,18 +126,12 @@ def check_codec(codec: str, container: str) -> None:
 def _fits(stream: av.stream.Stream, container: str) -> bool:
     import av
 
-    if container in _COVERLESS and stream.disposition & av.stream.Disposition.attached_pic:
+    if container in COVERLESS and stream.disposition & av.stream.Disposition.attached_pic:
         return False
     if container == "mpegts":
         codec = stream.codec_context
         return codec is not None and codec.codec.canonical_name in _IN_MPEGTS
-    try:
-        with av.open(io.BytesIO(), "w", format=container) as trial:
-            trial.add_stream_from_template(stream, opaque=True)
-            trial.start_encoding()
-    except (ValueError, AttributeError, av.error.FFmpegError):
-        return False
-    return True
+    return takes(container, stream)
 
 
 class Outlet:

@@ -15,7 +15,6 @@ import torch
 
 from vidrestore.check import OutputCheck
 from vidrestore.clock import Clock
-from vidrestore.codecs import EncodeSettings
 from vidrestore.compare import RgbReader, compare
 from vidrestore.cuts import ShotLog, read_cuts, write_cuts
 from vidrestore.damage import Damage, find_damage
@@ -153,9 +152,10 @@ def restore(
     settings = settings or RestoreSettings()
     start_s = time.monotonic()
     ffmpeg = find_ffmpeg(settings.ffmpeg)
-    degraded = _reader(source, settings, ffmpeg)
+    degraded = open_reader(source, settings, ffmpeg)
     if holds_frames_only(output):
-        settings = replace(settings, encode=_lossless(settings.encode))
+        encode = replace(settings.encode, codec=LOSSLESS_CODEC)  # decoded again, into frames
+        settings = replace(settings, encode=encode)
     settings = within(settings, degraded.info)
     plan = plan_encoding(degraded.info, settings.encode, ffmpeg)
     _check_size(plan, settings)
@@ -170,7 +170,7 @@ def restore(
     sigma = survey.sigma if settings.sigma is None else settings.sigma
     scoring = None
     if settings.reference is not None and not run.retimed:
-        scoring = Scoring(_reader(settings.reference, settings, ffmpeg), degraded)
+        scoring = Scoring(open_reader(settings.reference, settings, ffmpeg), degraded)
     levels, noise_before = Levels(sigma, clipped=survey.is_clipped(sigma)), survey.sigma
     del survey  # it holds frames
     run.write(levels, scoring, on_progress)
@@ -522,7 +522,7 @@ class _Run:
         }
 
 
-def _reader(path: Path, settings: RestoreSettings, ffmpeg: str) -> RgbReader:
+def open_reader(path: Path, settings: RestoreSettings, ffmpeg: str) -> RgbReader:
     """A video cut and timed like the input."""
     return RgbReader(
         path,
@@ -546,13 +546,6 @@ def _check_size(plan: EncodingPlan, settings: RestoreSettings) -> None:
             "cannot be compared",
             hint="leave out --reference, --compare and --self-test, or keep the size",
         )
-
-
-def _lossless(encode: EncodeSettings) -> EncodeSettings:
-    """Settings of segments that are decoded again, into images or Y4M."""
-    if encode.codec != LOSSLESS_CODEC:
-        encode = replace(encode, codec=LOSSLESS_CODEC)
-    return encode
 
 
 def check_target(info: VideoInfo, target: Path, codec: str, settings: RestoreSettings) -> None:

@@ -20,14 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidrestore.clock import Clock
-from vidrestore.compare import RgbReader
 from vidrestore.convert import FrameConverter
 from vidrestore.cuts import ShotLog, label_shots, read_cuts, write_cuts
 from vidrestore.decode import Decoder, Frame
 from vidrestore.diffuse import Levels, Restorer
 from vidrestore.encoding import EncodingPlan
 from vidrestore.errors import InputError, UsageError
-from vidrestore.estimate import noise_sigma
 from vidrestore.ffmpeg import find_ffmpeg
 from vidrestore.fields import reading
 from vidrestore.fill import Filler
@@ -37,11 +35,10 @@ from vidrestore.inspection import inspect
 from vidrestore.ledger import check_count
 from vidrestore.lookahead import StreamPlan
 from vidrestore.losses import Loss
-from vidrestore.metrics import luma
 from vidrestore.mux import output_format, publish
 from vidrestore.outlet import Outlet, check_codec, kept_streams, lost_tags
 from vidrestore.pipeencode import PipeEncoder, plan_for_pipe
-from vidrestore.pipeline import check_target
+from vidrestore.pipeline import check_target, open_reader
 from vidrestore.probe import VideoInfo
 from vidrestore.retime import Retimer
 from vidrestore.segments import Progress, WindowRestorer
@@ -216,22 +213,11 @@ def _survey_head(info: VideoInfo, ffmpeg: str, frames: int) -> NoiseSurvey:
             if frame.index % every < FRAMES_PER_PLACE:
                 held.append(converter.rgb(frame))
     places = range(0, len(held), FRAMES_PER_PLACE)
-    samples = tuple(np.stack(held[at : at + FRAMES_PER_PLACE]) for at in places)
-    sigma = float(np.median([noise_sigma(sample) for sample in samples]))
-    return NoiseSurvey(sigma, tuple(luma(sample) for sample in samples))
+    return NoiseSurvey.of(np.stack(held[at : at + FRAMES_PER_PLACE]) for at in places)
 
 
 def _open_file(path: Path, settings: RestoreSettings, ffmpeg: str) -> _Opened:
-    reader = RgbReader(
-        path,
-        ffmpeg,
-        start=settings.start,
-        end=settings.end,
-        framerate=settings.framerate,
-        deinterlace=settings.deinterlace,
-        makes_frames=settings.makes_frames,
-        limits=settings.limits,
-    )
+    reader = open_reader(path, settings, ffmpeg)
     return _Opened(reader.info, survey_noise(reader), Aside(reader.info), None)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,15 @@ class NoiseSurvey:
     sigma: float
     samples: tuple[NDArray[np.float32], ...]
 
+    @classmethod
+    def of(cls, places: Iterable[NDArray[np.float32]]) -> Self:
+        """Measure frames of some places, (T, H, W, 3) float32 RGB each, which are not held."""
+        sigmas, samples = [], []
+        for rgb in places:
+            sigmas.append(noise_sigma(rgb))
+            samples.append(luma(rgb))  # a third of it: frames can be large
+        return cls(float(np.median(sigmas)) if sigmas else 0.0, tuple(samples))
+
     def is_clipped(self, sigma: float) -> bool:
         """Whether noise of level `sigma`, 8-bit units, was cut off at black and white."""
         return all(luma_is_clipped(sample, sigma) for sample in self.samples)
@@ -45,7 +56,16 @@ def survey_noise(reader: RgbReader) -> NoiseSurvey:
     Raises:
         InputError: If there is no frame to look at.
     """
-    sigmas, samples = [], []
+    survey = NoiseSurvey.of(_pictures(reader))
+    if not survey.samples:
+        raise InputError(
+            f"{reader.info.path}: there is no frame to restore", hint="check --start and --end"
+        )
+    return survey
+
+
+def _pictures(reader: RgbReader) -> Iterator[NDArray[np.float32]]:
+    """RGB of the first frames of each place."""
     converter = converter_of(reader.info)  # fields are pictures of their own
     for place in _places(reader):
         try:
@@ -53,14 +73,7 @@ def survey_noise(reader: RgbReader) -> NoiseSurvey:
         except InputError:  # a place beyond the damage of a truncated file
             continue
         if frames:
-            rgb = np.stack([converter.rgb(frame) for frame in frames])
-            sigmas.append(noise_sigma(rgb))
-            samples.append(luma(rgb))  # a third of it: frames can be large
-    if not samples:
-        raise InputError(
-            f"{reader.info.path}: there is no frame to restore", hint="check --start and --end"
-        )
-    return NoiseSurvey(float(np.median(sigmas)), tuple(samples))
+            yield np.stack([converter.rgb(frame) for frame in frames])
 
 
 def _places(reader: RgbReader) -> list[int | Fraction | None]:
