@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidrestore.bridge import interpolate
-from vidrestore.clips import load_clips
 from vidrestore.degrade import GaussianNoise
-from vidrestore.diffuse import Levels, Restorer
-from vidrestore.ffmpeg import find_ffmpeg
-from vidrestore.metrics import score_clip
+from vidrestore.measure.clips import load_clips
+from vidrestore.measure.metrics import score_clip
+from vidrestore.media.ffmpeg import find_ffmpeg
+from vidrestore.network.bridge import interpolate
+from vidrestore.network.diffuse import Levels, Restorer
 
 Clip = NDArray[np.float32]
 

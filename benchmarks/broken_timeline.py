@@ -30,9 +30,9 @@ import numpy as np
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from vidrestore.damage import find_damage
-from vidrestore.ffmpeg import find_ffmpeg
-from vidrestore.probe import probe
+from vidrestore.media.ffmpeg import find_ffmpeg
+from vidrestore.media.probe import probe
+from vidrestore.timing.damage import find_damage
 
 Picture = NDArray[np.uint8]
 """One frame in yuv420p, planes below one another, (H * 3/2, W)."""

@@ -28,10 +28,10 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from vidrestore import pipeline
-from vidrestore.codecs import ENCODERS, EncodeSettings
-from vidrestore.diffuse import Levels, Restorer
-from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
+from vidrestore.encoders.codecs import ENCODERS, EncodeSettings
+from vidrestore.media.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
+from vidrestore.network.diffuse import Levels, Restorer
+from vidrestore.runs import pipeline
 from vidrestore.settings import RestoreSettings
 
 WANTED = 0.5

@@ -16,11 +16,11 @@ import torch
 from tests.conftest import Clips
 from tests.test_mutations import looked_into
 from tests.test_soak import soaked
-from vidrestore import weights
-from vidrestore.ffmpeg import find_ffmpeg
-from vidrestore.inspection import inspect
-from vidrestore.model import ModelSpec, RestorationNet
-from vidrestore.probe import probe
+from vidrestore.media.ffmpeg import find_ffmpeg
+from vidrestore.media.inspection import inspect
+from vidrestore.media.probe import probe
+from vidrestore.network import weights
+from vidrestore.network.model import ModelSpec, RestorationNet
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "noisy.mp4"
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from skimage import data
 from speed import SAMPLE_INTERVAL_S, cpu_name, interleave, pss_kb, ratios, spread, tree
 
-from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
+from vidrestore.media.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
 
 PARTS = ("speed", "memory")
 RATE = 25

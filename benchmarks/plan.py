@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
-from vidrestore.processes import MemoryWatch
+from vidrestore.media.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
+from vidrestore.runs.processes import MemoryWatch
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "noisy.mp4"
 CLIPS = (("320x180", 600), ("640x360", 250), ("1280x720", 80))

@@ -19,13 +19,13 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from vidrestore.codecs import EncodeSettings
-from vidrestore.journal import load
-from vidrestore.pipeline import restore
-from vidrestore.probe import probe
+from vidrestore.encoders.codecs import EncodeSettings
+from vidrestore.media.probe import probe
+from vidrestore.network.windows import WindowPlan
+from vidrestore.runs.journal import load
+from vidrestore.runs.pipeline import restore
+from vidrestore.runs.workfolder import work_folder
 from vidrestore.settings import RestoreSettings
-from vidrestore.windows import WindowPlan
-from vidrestore.workfolder import work_folder
 
 
 def start(source: Path, output: Path, segment_frames: int) -> int:

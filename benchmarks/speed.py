@@ -26,14 +26,14 @@ from statistics import median
 import torch
 from torch import nn
 
-from vidrestore.codecs import EncodeSettings
-from vidrestore.diffuse import Levels, Restorer
-from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
-from vidrestore.model import RestorationNet
-from vidrestore.pipeline import restore
-from vidrestore.precision import choose_body_dtype
+from vidrestore.encoders.codecs import EncodeSettings
+from vidrestore.media.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
+from vidrestore.network.diffuse import Levels, Restorer
+from vidrestore.network.model import RestorationNet
+from vidrestore.network.precision import choose_body_dtype
+from vidrestore.network.windows import WindowPlan, cut
+from vidrestore.runs.pipeline import restore
 from vidrestore.settings import RestoreSettings
-from vidrestore.windows import WindowPlan, cut
 
 PARTS = ("model", "avx2", "restore", "memory", "frame")
 STACK_CHANNELS = 64
@@ -319,7 +319,7 @@ def overlap(plan: WindowPlan) -> float:
 
 
 def import_times_s() -> list[float]:
-    command = [sys.executable, "-c", "import vidrestore.pipeline"]
+    command = [sys.executable, "-c", "import vidrestore.runs.pipeline"]
     return interleave(3, lambda: subprocess.run(command, check=True))[0]
 
 

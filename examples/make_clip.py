@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from skimage import data
 
 from vidrestore.degrade import GaussianNoise
-from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
+from vidrestore.media.ffmpeg import FfmpegProcess, find_ffmpeg, media_url
 
 Image = NDArray[np.uint8]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from vidrestore.decode import Decoder, Frame
-from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg
-from vidrestore.probe import probe
+from vidrestore.media.decode import Decoder, Frame
+from vidrestore.media.ffmpeg import FfmpegProcess, find_ffmpeg
+from vidrestore.media.probe import probe
 
 OLD_FFMPEG = Path("/usr/bin/ffmpeg")
 TAGGED = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"

@@ -17,12 +17,12 @@ import numpy as np
 
 from tests import media
 from tests.conftest import Clips, decode_all, run_ffmpeg
-from vidrestore.codecs import EncodeSettings
-from vidrestore.decode import Frame
+from vidrestore.containers.receipt import Entry
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import UsageError
-from vidrestore.ffmpeg import find_ffmpeg
-from vidrestore.pipeline import restore
-from vidrestore.receipt import Entry
+from vidrestore.media.decode import Frame
+from vidrestore.media.ffmpeg import find_ffmpeg
+from vidrestore.runs.pipeline import restore
 from vidrestore.settings import RestoreSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "fidelity.md"

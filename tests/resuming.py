@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import decode_all
-from vidrestore.codecs import EncodeSettings
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import VidrestoreError
-from vidrestore.pipeline import RestoreResult, restore
+from vidrestore.media.timeline import Rate, Retiming
+from vidrestore.network.windows import WindowPlan
+from vidrestore.runs.pipeline import RestoreResult, restore
 from vidrestore.settings import RestoreSettings
-from vidrestore.timeline import Rate, Retiming
-from vidrestore.windows import WindowPlan
 
 REPOSITORY = Path(__file__).parent.parent
 

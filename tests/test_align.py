@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage import data
 
-from vidrestore.align import Drift, Motion, hold, medium_flow
+from vidrestore.network.align import Drift, Motion, hold, medium_flow
 
 Image = NDArray[np.float32]
 

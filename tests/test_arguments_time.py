@@ -6,7 +6,7 @@ import pytest
 
 from vidrestore.arguments import parse_cfr, parse_framerate, parse_rate, parse_slow
 from vidrestore.errors import UsageError
-from vidrestore.timeline import Rate
+from vidrestore.media.timeline import Rate
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from skimage import data
 
-from vidrestore.baselines import FILTERS, FfmpegFilter, run_filter
-from vidrestore.benchmark import measure
-from vidrestore.clips import load_clips
 from vidrestore.degrade import parse
-from vidrestore.denoising import Denoising
 from vidrestore.errors import FfmpegError, InputError
-from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg
-from vidrestore.metrics import score_clip
+from vidrestore.measure.baselines import FILTERS, FfmpegFilter, run_filter
+from vidrestore.measure.benchmark import measure
+from vidrestore.measure.clips import load_clips
+from vidrestore.measure.denoising import Denoising
+from vidrestore.measure.metrics import score_clip
+from vidrestore.measure.rows import Benchmark, Row, summarise
+from vidrestore.media.ffmpeg import FfmpegProcess, find_ffmpeg
 from vidrestore.report import benchmark_document
-from vidrestore.rows import Benchmark, Row, summarise
 from vidrestore.tables import benchmark_table
 
 FFMPEG = find_ffmpeg()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidrestore.bridge import interpolate, sample
+from vidrestore.network.bridge import interpolate, sample
 
 PRIOR, SIGMA = 0.04, 0.3
 

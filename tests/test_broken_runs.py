@@ -13,9 +13,9 @@ from tests.mutate import mutated, write
 from tests.test_cli import run
 from tests.test_mutations import LONGEST_S, at_most
 from vidrestore.errors import ExitCode
-from vidrestore.ffmpeg import SAFE_INPUT, media_url
-from vidrestore.inspection import inspect
-from vidrestore.tracks import read_tracks
+from vidrestore.media.ffmpeg import SAFE_INPUT, media_url
+from vidrestore.media.inspection import inspect
+from vidrestore.media.tracks import read_tracks
 
 EXPECTED = {ExitCode.SUCCESS, ExitCode.INPUT, ExitCode.FFMPEG, ExitCode.OUTPUT, ExitCode.CHECK}
 EXPECTED |= {ExitCode.USAGE}

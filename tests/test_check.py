@@ -13,17 +13,17 @@ import pytest
 
 from tests.conftest import Clips, decode_all, run_ffmpeg
 from tests.test_mux import packets_of, video_times
-from vidrestore.carry import Audio, Carriage, carriage
-from vidrestore.check import check_output
-from vidrestore.clock import Clock
-from vidrestore.codecs import EncodeSettings
-from vidrestore.decode import Decoder, Frame
-from vidrestore.encode import SegmentEncoder
+from vidrestore.containers.carry import Audio, Carriage, carriage
+from vidrestore.containers.check import check_output
+from vidrestore.containers.join import Joint, joint
+from vidrestore.containers.mux import MuxResult, mux, output_format
+from vidrestore.encoders.codecs import EncodeSettings
+from vidrestore.encoders.encode import SegmentEncoder
+from vidrestore.encoders.planning import plan_encoding
 from vidrestore.errors import CheckError, ExitCode
-from vidrestore.join import Joint, joint
-from vidrestore.mux import MuxResult, mux, output_format
-from vidrestore.planning import plan_encoding
-from vidrestore.probe import probe
+from vidrestore.media.clock import Clock
+from vidrestore.media.decode import Decoder, Frame
+from vidrestore.media.probe import probe
 
 HALF_MS = Fraction(1, 2000)
 SAME = "setts=pts=PTS:dts=DTS"

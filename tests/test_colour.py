@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vidrestore.colour import PlaneConverter, PlaneFormat
 from vidrestore.errors import InputError
+from vidrestore.picture.colour import PlaneConverter, PlaneFormat
 
 Array = NDArray[Any]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import Clips, decode_all, run_ffmpeg
-from vidrestore.compare import Comparison, RgbReader, compare
-from vidrestore.diffuse import Restorer
 from vidrestore.errors import InputError
-from vidrestore.selftest import FRAMES, SIGMA, self_test
+from vidrestore.measure.compare import Comparison, RgbReader, compare
+from vidrestore.measure.selftest import FRAMES, SIGMA, self_test
+from vidrestore.network.diffuse import Restorer
 
 
 def filtered(clips: Clips, path: Path, graph: str = "null", *options: str) -> Path:

@@ -16,17 +16,17 @@ import pytest
 from tests import media
 from tests.conftest import Clips, chosen_ffmpeg, decode_all
 from tests.test_mux import packets_of, restore_nothing
-from vidrestore.atoms import add_tags, set_languages
-from vidrestore.codecs import EncodeSettings
+from vidrestore.containers.metadata import read_tags, same_text
+from vidrestore.containers.mux import MuxResult, output_format, suggest_output
+from vidrestore.containers.sequence import check_numbered
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import ExitCode, OutputError, UsageError
 from vidrestore.losses import Loss
-from vidrestore.metadata import read_tags, same_text
-from vidrestore.mux import MuxResult, output_format, suggest_output
-from vidrestore.pipeline import restore
-from vidrestore.probe import probe
-from vidrestore.sequence import check_numbered
+from vidrestore.media.atoms import add_tags, set_languages
+from vidrestore.media.probe import probe
+from vidrestore.media.timeline import Retiming
+from vidrestore.runs.pipeline import restore
 from vidrestore.settings import RestoreSettings
-from vidrestore.timeline import Retiming
 
 
 @pytest.fixture(params=["bundled", "system"])

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from skimage import data
 
 from tests.conftest import Clips, decode_all
-from vidrestore.cuts import Shot, ShotLog, label_shots, read_cuts, write_cuts
-from vidrestore.decode import Frame
 from vidrestore.degrade import parse
 from vidrestore.errors import InputError, OutputError, UsageError
-from vidrestore.ffmpeg import FfmpegProcess
-from vidrestore.probe import VideoInfo, probe
-from vidrestore.shots import REACH_FRAMES
+from vidrestore.media.decode import Frame
+from vidrestore.media.ffmpeg import FfmpegProcess
+from vidrestore.media.probe import VideoInfo, probe
+from vidrestore.timing.cuts import Shot, ShotLog, label_shots, read_cuts, write_cuts
+from vidrestore.timing.shots import REACH_FRAMES
 
 Image = NDArray[np.uint8]
 

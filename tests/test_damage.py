@@ -16,11 +16,11 @@ import pytest
 from skimage import data
 
 from tests.conftest import Clips
-from vidrestore.damage import Damage, find_damage, judge
-from vidrestore.decode import Decoder, Frame
-from vidrestore.holes import find_holes
-from vidrestore.probe import probe
-from vidrestore.signs import read_signs
+from vidrestore.media.decode import Decoder, Frame
+from vidrestore.media.probe import probe
+from vidrestore.timing.damage import Damage, find_damage, judge
+from vidrestore.timing.holes import find_holes
+from vidrestore.timing.signs import read_signs
 
 WIDTH, HEIGHT = 240, 136
 FPS = 25

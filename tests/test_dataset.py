@@ -11,10 +11,10 @@ from skimage.io import imsave
 from torch import Tensor
 
 from tests.conftest import Clips
-from vidrestore.dataset import HELD_OUT_FRAMES, Batches, Material, add_noise, load_material
 from vidrestore.errors import InputError
-from vidrestore.metrics import LUMA_WEIGHTS
-from vidrestore.model import LEVELS
+from vidrestore.measure.metrics import LUMA_WEIGHTS
+from vidrestore.network.model import LEVELS
+from vidrestore.training.dataset import HELD_OUT_FRAMES, Batches, Material, add_noise, load_material
 
 
 def indexed_clip(frames: int) -> Tensor:

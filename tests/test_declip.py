@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidrestore.declip import clipped_moments, correction
-from vidrestore.estimate import noise_is_clipped
+from vidrestore.picture.declip import clipped_moments, correction
+from vidrestore.picture.estimate import noise_is_clipped
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.1, 0.25])

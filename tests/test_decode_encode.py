@@ -14,13 +14,13 @@ import pytest
 
 from tests.conftest import Clips, decode_all
 from tests.test_ffmpeg import fake_ffmpeg
-from vidrestore.clock import Clock
-from vidrestore.codecs import EncodeSettings
-from vidrestore.decode import Decoder, Frame
-from vidrestore.encode import SegmentEncoder, SegmentFile
+from vidrestore.encoders.codecs import EncodeSettings
+from vidrestore.encoders.encode import SegmentEncoder, SegmentFile
+from vidrestore.encoders.planning import plan_encoding
 from vidrestore.errors import FfmpegError, InputError, OutputError, UsageError
-from vidrestore.planning import plan_encoding
-from vidrestore.probe import VideoInfo, probe
+from vidrestore.media.clock import Clock
+from vidrestore.media.decode import Decoder, Frame
+from vidrestore.media.probe import VideoInfo, probe
 
 
 def encode(

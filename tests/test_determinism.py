@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from tests.conftest import Clips, decode_all
-from vidrestore import precision
-from vidrestore.codecs import EncodeSettings
-from vidrestore.decode import Frame
-from vidrestore.diffuse import Levels, Restorer
-from vidrestore.pipeline import restore
+from vidrestore.encoders.codecs import EncodeSettings
+from vidrestore.media.decode import Frame
+from vidrestore.network import precision
+from vidrestore.network.diffuse import Levels, Restorer
+from vidrestore.network.windows import WindowPlan
+from vidrestore.runs.pipeline import restore
 from vidrestore.settings import RestoreSettings
-from vidrestore.windows import WindowPlan
 
 SETTINGS = RestoreSettings(
     end=8,

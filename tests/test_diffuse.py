@@ -9,14 +9,14 @@ import torch
 from skimage import data
 from torch import Tensor, nn
 
-from vidrestore import diffuse, precision, weights
-from vidrestore.bridge import interpolate
-from vidrestore.diffuse import Levels, Restorer, pick_device
 from vidrestore.errors import DeviceError, ExitCode
-from vidrestore.metrics import score_clip
-from vidrestore.model import LEVELS, MULTIPLE_PX, ModelSpec, RestorationNet
-from vidrestore.precision import choose_body_dtype
-from vidrestore.windows import WindowPlan
+from vidrestore.measure.metrics import score_clip
+from vidrestore.network import diffuse, precision, weights
+from vidrestore.network.bridge import interpolate
+from vidrestore.network.diffuse import Levels, Restorer, pick_device
+from vidrestore.network.model import LEVELS, MULTIPLE_PX, ModelSpec, RestorationNet
+from vidrestore.network.precision import choose_body_dtype
+from vidrestore.network.windows import WindowPlan
 
 SPEC = ModelSpec((8, 8, 16), middle_blocks=1, attention_heads=2, attention_radius=2)
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from tests.conftest import Clips, decode_all
-from vidrestore.convert import FrameConverter
-from vidrestore.diffuse import Levels, Restorer
-from vidrestore.drift import LARGEST_DRIFT, DriftGuard
-from vidrestore.probe import probe
-from vidrestore.segments import WindowRestorer
-from vidrestore.windows import WindowPlan
+from vidrestore.media.probe import probe
+from vidrestore.network.diffuse import Levels, Restorer
+from vidrestore.network.windows import WindowPlan
+from vidrestore.picture.convert import FrameConverter
+from vidrestore.picture.drift import LARGEST_DRIFT, DriftGuard
+from vidrestore.runs.segments import WindowRestorer
 
 SIGMA = 10.0
 REACH = 3 * SIGMA / 255

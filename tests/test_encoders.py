@@ -12,19 +12,19 @@ import pytest
 
 from tests import media
 from tests.conftest import Clips, chosen_ffmpeg, decode_all
-from vidrestore import planning
-from vidrestore.codecs import Encoder, EncodeSettings
-from vidrestore.convert import FrameConverter
-from vidrestore.decode import Frame
-from vidrestore.encode import SegmentEncoder
-from vidrestore.encoding import EncodingPlan
+from vidrestore.containers.mux import mux
+from vidrestore.encoders import planning
+from vidrestore.encoders.codecs import Encoder, EncodeSettings
+from vidrestore.encoders.encode import SegmentEncoder
+from vidrestore.encoders.encoding import EncodingPlan
+from vidrestore.encoders.hardware import hardware_encoders
+from vidrestore.encoders.planning import plan_encoding
 from vidrestore.errors import CheckError, UsageError
-from vidrestore.hardware import hardware_encoders
-from vidrestore.hdr import states_hdr
-from vidrestore.mux import mux
-from vidrestore.pixels import nearest
-from vidrestore.planning import plan_encoding
-from vidrestore.probe import VideoInfo, probe
+from vidrestore.media.decode import Frame
+from vidrestore.media.hdr import states_hdr
+from vidrestore.media.pixels import nearest
+from vidrestore.media.probe import VideoInfo, probe
+from vidrestore.picture.convert import FrameConverter
 
 SHIFTED = "colorspace=space=smpte170m:primaries=bt709:trc=bt709:range=pc"
 FAST = {"h264": "ultrafast", "hevc": "ultrafast", "av1": "10"}

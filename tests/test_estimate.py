@@ -5,7 +5,7 @@ import pytest
 from skimage import data
 
 from vidrestore.degrade import parse
-from vidrestore.estimate import noise_sigma
+from vidrestore.picture.estimate import noise_sigma
 
 
 def half_size(picture: np.ndarray) -> np.ndarray:

@@ -14,15 +14,15 @@ import pytest
 
 from tests.conftest import Clips
 from tests.resuming import content, settings_of
-from vidrestore.codecs import EncodeSettings
-from vidrestore.disk import DiskNeed, Space, disk_need
+from vidrestore.encoders.codecs import EncodeSettings
+from vidrestore.encoders.planning import plan_encoding
 from vidrestore.errors import ExitCode, FfmpegError, InputError, OutputError, VidrestoreError
-from vidrestore.journal import load
-from vidrestore.pipeline import RestoreResult, restore
-from vidrestore.planning import plan_encoding
-from vidrestore.probe import probe
-from vidrestore.segments import Progress
-from vidrestore.workfolder import work_folder
+from vidrestore.media.probe import probe
+from vidrestore.runs.disk import DiskNeed, Space, disk_need
+from vidrestore.runs.journal import load
+from vidrestore.runs.pipeline import RestoreResult, restore
+from vidrestore.runs.segments import Progress
+from vidrestore.runs.workfolder import work_folder
 
 LOSSLESS = {"codec": "ffv1"}
 RAW_BYTES = 96 * 64 * 3 // 2 * 24
@@ -57,7 +57,7 @@ def finished(output: Path) -> int:
 @pytest.fixture
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits in queues, so that a deed meets the run where it is."""
-    from vidrestore import flow, segments
+    from vidrestore.runs import flow, segments
 
     for kind in ("Prefetch", "Sink"):
         original = getattr(flow, kind)
@@ -226,7 +226,7 @@ def test_a_disk_that_cannot_be_written_is_refused(
 def test_a_disk_that_turns_read_only_is_an_output_error(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vidrestore.journal import Journal
+    from vidrestore.runs.journal import Journal
 
     def refuse(self: Journal, *_: object) -> None:
         raise OSError(30, "Read-only file system")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vidrestore.errors import FfmpegError, OutputError
-from vidrestore.ffmpeg import FfmpegProcess, find_ffmpeg, keep_time_base, media_url, version
+from vidrestore.media.ffmpeg import FfmpegProcess, find_ffmpeg, keep_time_base, media_url, version
 
 
 def fake_ffmpeg(folder: Path, body: str) -> str:

@@ -9,10 +9,10 @@ import pytest
 
 from tests import fidelity_table, media
 from tests.conftest import Clips, chosen_ffmpeg, decode_all
-from vidrestore.codecs import EncodeSettings
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import CheckError
-from vidrestore.pipeline import RestoreResult, restore
-from vidrestore.probe import probe
+from vidrestore.media.probe import probe
+from vidrestore.runs.pipeline import RestoreResult, restore
 from vidrestore.settings import RestoreSettings
 
 NOT_IN_MATROSKA = {"telemetry": {"stream 1"}}

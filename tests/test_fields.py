@@ -13,19 +13,19 @@ import torch
 from torch import Tensor
 
 from tests.conftest import Clips, chosen_ffmpeg, run_ffmpeg
-from vidrestore.codecs import EncodeSettings
-from vidrestore.compare import RgbReader
-from vidrestore.convert import FrameConverter
-from vidrestore.decode import Decoder, Frame
-from vidrestore.diffuse import Levels, Restorer
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import UsageError
-from vidrestore.fields import FieldConverter, FieldReport, converter_of, reading
-from vidrestore.pipeline import restore
-from vidrestore.probe import VideoInfo, probe
-from vidrestore.segments import WindowRestorer
+from vidrestore.measure.compare import RgbReader
+from vidrestore.media.decode import Decoder, Frame
+from vidrestore.media.probe import VideoInfo, probe
+from vidrestore.network.diffuse import Levels, Restorer
+from vidrestore.network.windows import WindowPlan
+from vidrestore.picture.convert import FrameConverter
+from vidrestore.picture.fields import FieldConverter, FieldReport, converter_of, reading
+from vidrestore.picture.survey import survey_noise
+from vidrestore.runs.pipeline import restore
+from vidrestore.runs.segments import WindowRestorer
 from vidrestore.settings import RestoreSettings
-from vidrestore.survey import survey_noise
-from vidrestore.windows import WindowPlan
 
 LINES = {"tff": "top", "bff": "bottom"}
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from skimage import data
 
-from vidrestore.align import hold
-from vidrestore.fill import CANDIDATES, Filler, Guess, Image, fill_clip
+from vidrestore.network.align import hold
+from vidrestore.timing.fill import CANDIDATES, Filler, Guess, Image, fill_clip
 
 
 def panning(frames: int) -> Image:

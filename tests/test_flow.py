@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vidrestore.flow import Prefetch, Sink
+from vidrestore.runs.flow import Prefetch, Sink
 
 
 class BrokenError(Exception):

@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 
 from tests.conftest import Clips, chosen_ffmpeg, run_ffmpeg
 from tests.test_colour import Reference
-from vidrestore.clock import Clock
-from vidrestore.codecs import EncodeSettings
-from vidrestore.convert import FrameConverter
-from vidrestore.cuts import label_shots
-from vidrestore.decode import Decoder, Frame
-from vidrestore.encode import SegmentEncoder
+from vidrestore.encoders.codecs import EncodeSettings
+from vidrestore.encoders.encode import SegmentEncoder
+from vidrestore.encoders.planning import plan_encoding
 from vidrestore.errors import InputError
-from vidrestore.ffmpeg import FfmpegProcess, media_url
-from vidrestore.pipeline import restore
-from vidrestore.planning import plan_encoding
-from vidrestore.probe import VideoInfo, probe
-from vidrestore.raw import join, pipe_format, split, unpack
-from vidrestore.rawpipe import RawPipe
+from vidrestore.media.clock import Clock
+from vidrestore.media.decode import Decoder, Frame
+from vidrestore.media.ffmpeg import FfmpegProcess, media_url
+from vidrestore.media.probe import VideoInfo, probe
+from vidrestore.media.raw import join, pipe_format, split, unpack
+from vidrestore.media.rawpipe import RawPipe
+from vidrestore.media.tags import ColourTags
+from vidrestore.picture.convert import FrameConverter
+from vidrestore.runs.pipeline import restore
 from vidrestore.settings import RestoreSettings
-from vidrestore.signs import read_signs
-from vidrestore.tags import ColourTags
+from vidrestore.timing.cuts import label_shots
+from vidrestore.timing.signs import read_signs
 
 Array = NDArray[Any]
 
@@ -273,7 +273,7 @@ def test_packed_formats_and_full_range_become_planes_exactly(
 
 @pytest.mark.parametrize("pix_fmt", ["p010le", "yuvj411p", "yuv440p12le", "ya16be", "rgba64be"])
 def test_names_of_planes(pix_fmt: str) -> None:
-    from vidrestore.probe import _planes
+    from vidrestore.media.probe import _planes
 
     native = av.VideoFormat(pix_fmt, 64, 64)
     alpha = any(part.is_alpha for part in native.components)
@@ -289,7 +289,7 @@ def test_names_of_planes(pix_fmt: str) -> None:
 
 @pytest.mark.parametrize("pix_fmt", ["grayf32le", "gbrpf32be", "bayer_rggb8", "xyz12le"])
 def test_what_holds_no_integer_colours_is_refused(pix_fmt: str) -> None:
-    from vidrestore.probe import _planes
+    from vidrestore.media.probe import _planes
 
     with pytest.raises(InputError, match=pix_fmt) as raised:
         _planes(av.VideoFormat(pix_fmt, 64, 64), False, Path("clip"))

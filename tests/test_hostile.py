@@ -24,13 +24,14 @@ from hypothesis import strategies as st
 
 from tests.conftest import Clips, decode_all, run_ffmpeg
 from tests.test_cli import run
-from vidrestore import arguments, inspection
+from vidrestore import arguments
 from vidrestore.errors import ExitCode, InputError, UsageError, VidrestoreError
-from vidrestore.ffmpeg import SAFE_INPUT, media_url
-from vidrestore.inspection import inspect
-from vidrestore.limits import Limits
-from vidrestore.probe import probe
-from vidrestore.timeline import Rate, Retiming, timeline
+from vidrestore.media import inspection
+from vidrestore.media.ffmpeg import SAFE_INPUT, media_url
+from vidrestore.media.inspection import inspect
+from vidrestore.media.limits import Limits
+from vidrestore.media.probe import probe
+from vidrestore.media.timeline import Rate, Retiming, timeline
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTED = {int(code) for code in ExitCode} - {int(ExitCode.UNEXPECTED)}
@@ -158,8 +159,8 @@ def test_harm_done_while_looking_stays_there_and_is_one_line(
     harm: str, clips: Clips, harmful: pytest.MonkeyPatch
 ) -> None:
     look = f"def look(path, *_):\n  if 'plain' in path.name: {HARM[harm]}\n  return probe(path)\n"
-    setup = f"import os, signal, time\nfrom vidrestore.probe import probe\n{look}"
-    program = "import sys; sys.path[:] = sys.argv[1:]\nfrom vidrestore import inspection\n"
+    setup = f"import os, signal, time\nfrom vidrestore.media.probe import probe\n{look}"
+    program = "import sys; sys.path[:] = sys.argv[1:]\nfrom vidrestore.media import inspection\n"
     program += f"exec({setup!r}); inspection.probe = look; inspection.serve()"
     harmful.setattr(inspection, "_PROGRAM", program)
     start_s = time.monotonic()
@@ -183,7 +184,7 @@ def test_a_killed_server_is_started_again(clips: Clips, harmful: pytest.MonkeyPa
 
 def test_who_looks_ends_with_us(tmp_path: Path, clips: Clips) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from vidrestore import inspection\n"
+        "import sys, time; from pathlib import Path; from vidrestore.media import inspection\n"
         f"inspection.inspect(Path({str(clips.plain)!r}))\n"
         "print(inspection._SERVER._process.pid, flush=True); time.sleep(60)"
     )
@@ -487,7 +488,7 @@ def test_no_command_line_ends_in_a_traceback(words: list[str]) -> None:
 def test_planning_of_any_timestamps_ends(
     time_base: Fraction, start: int, rate: Fraction, steps: list[int], asked: Retiming
 ) -> None:
-    with mock.patch("vidrestore.timeline.MOST_SLOTS", 2000), suppress(VidrestoreError):
+    with mock.patch("vidrestore.media.timeline.MOST_SLOTS", 2000), suppress(VidrestoreError):
         plan = timeline(time_base, start, rate, asked)
         for step in steps:
             assert plan.between(start, start + step) is not None

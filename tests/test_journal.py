@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Clips, decode_all
-from vidrestore.clock import Clock
-from vidrestore.codecs import EncodeSettings
-from vidrestore.encode import SegmentEncoder, SegmentFile
+from vidrestore.encoders.codecs import EncodeSettings
+from vidrestore.encoders.encode import SegmentEncoder, SegmentFile
+from vidrestore.encoders.planning import plan_encoding
 from vidrestore.errors import InputError, OutputError
-from vidrestore.journal import (
+from vidrestore.media.clock import Clock
+from vidrestore.media.probe import probe
+from vidrestore.runs.journal import (
     Ending,
     Facts,
     FormerRun,
@@ -26,9 +28,7 @@ from vidrestore.journal import (
     leave,
     load,
 )
-from vidrestore.planning import plan_encoding
-from vidrestore.probe import probe
-from vidrestore.workfolder import WorkFolder, work_folder
+from vidrestore.runs.workfolder import WorkFolder, work_folder
 
 HEADER = JournalHeader({"size_bytes": 5}, {"steps": 4, "pair": (1, 2)}, {"av": "18"})
 

@@ -17,16 +17,16 @@ from torch import Tensor
 
 from tests.conftest import Clips, decode_all
 from vidrestore.arguments import parse_memory
-from vidrestore.codecs import EncodeSettings
-from vidrestore.diffuse import Levels, Restorer
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import DeviceError, UsageError
-from vidrestore.memory import LADDER, applied, peak_bytes, within
-from vidrestore.model import RestorationNet
-from vidrestore.pipeline import restore
-from vidrestore.probe import VideoInfo, probe
-from vidrestore.processes import MemoryWatch, resident_bytes
+from vidrestore.media.probe import VideoInfo, probe
+from vidrestore.network.diffuse import Levels, Restorer
+from vidrestore.network.model import RestorationNet
+from vidrestore.network.windows import WindowPlan
+from vidrestore.runs.memory import LADDER, applied, peak_bytes, within
+from vidrestore.runs.pipeline import restore
+from vidrestore.runs.processes import MemoryWatch, resident_bytes
 from vidrestore.settings import RestoreSettings
-from vidrestore.windows import WindowPlan
 
 GB = 1 << 30
 SEAM_CODES = 1.0

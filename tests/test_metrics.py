@@ -8,7 +8,7 @@ from skimage import data
 from skimage import metrics as reference_metrics
 
 from vidrestore.errors import InputError
-from vidrestore.metrics import (
+from vidrestore.measure.metrics import (
     ClipScorer,
     LumaPlanes,
     find_offset,

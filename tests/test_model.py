@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidrestore.model import LEVELS, Block, ModelSpec, RestorationNet, TemporalAttention, shift
+from vidrestore.network.model import (
+    LEVELS,
+    Block,
+    ModelSpec,
+    RestorationNet,
+    TemporalAttention,
+    shift,
+)
 
 SPEC = ModelSpec((8, 8, 16), middle_blocks=1, attention_heads=2, attention_radius=2)
 

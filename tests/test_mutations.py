@@ -13,8 +13,8 @@ import pytest
 from tests.conftest import Clips
 from tests.mutate import SEEDS, mutated, seed, write
 from vidrestore.errors import ExitCode, VidrestoreError
-from vidrestore.inspection import inspect
-from vidrestore.limits import Limits
+from vidrestore.media.inspection import inspect
+from vidrestore.media.limits import Limits
 
 LONGEST_S = 120
 """For one file; a run on six small frames takes a few seconds."""

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import Clips, decode_all
-from vidrestore.codecs import EncodeSettings
-from vidrestore.decode import Decoder, Frame
-from vidrestore.encode import SegmentEncoder, SegmentFile
+from vidrestore.containers.mux import MuxResult, mux, output_format, publish
+from vidrestore.encoders.codecs import EncodeSettings
+from vidrestore.encoders.encode import SegmentEncoder, SegmentFile
+from vidrestore.encoders.planning import plan_encoding
 from vidrestore.errors import CheckError, FfmpegError, OutputError, UsageError
-from vidrestore.mux import MuxResult, mux, output_format, publish
-from vidrestore.planning import plan_encoding
-from vidrestore.probe import VideoInfo, probe
+from vidrestore.media.decode import Decoder, Frame
+from vidrestore.media.probe import VideoInfo, probe
 
 Packets = list[tuple[Fraction, str]]
 

@@ -22,17 +22,17 @@ import pytest
 from tests import media
 from tests.conftest import SUBTITLES, Clips, chosen_ffmpeg, decode_all, run_ffmpeg
 from vidrestore.cli import main
-from vidrestore.codecs import EncodeSettings
-from vidrestore.compare import RgbReader
-from vidrestore.cuts import label_shots
-from vidrestore.decode import Decoder, Frame
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import CheckError, InputError, OutputError, UsageError
-from vidrestore.probe import probe
+from vidrestore.measure.compare import RgbReader
+from vidrestore.media.decode import Decoder, Frame
+from vidrestore.media.probe import probe
+from vidrestore.media.timeline import Rate, Retiming
+from vidrestore.media.tracks import Track, read_tracks
+from vidrestore.runs.stream import StreamResult, restore_stream
 from vidrestore.settings import RestoreSettings
-from vidrestore.shots import FLASH_FRAMES
-from vidrestore.stream import StreamResult, restore_stream
-from vidrestore.timeline import Rate, Retiming
-from vidrestore.tracks import Track, read_tracks
+from vidrestore.timing.cuts import label_shots
+from vidrestore.timing.shots import FLASH_FRAMES
 
 REPOSITORY = Path(__file__).parent.parent
 WIDTH, HEIGHT = 64, 48
@@ -211,7 +211,7 @@ def test_a_file_that_lacks_what_was_sent_never_gets_its_name(
             tracks[number].pts.pop()
         return tracks
 
-    monkeypatch.setattr("vidrestore.ledger.read_tracks", harmed)
+    monkeypatch.setattr("vidrestore.media.ledger.read_tracks", harmed)
     source = streamable(clips, "a.mkv")
     with source.open("rb", buffering=0) as stdin, pytest.raises(CheckError, match=said):
         restore_stream(stdin, tmp_path / f"out{suffix}", RestoreSettings(**UNTOUCHED))

@@ -12,16 +12,16 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import Clips
-from vidrestore import plan as planning
 from vidrestore.cli import app
-from vidrestore.codecs import EncodeSettings
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import UsageError
-from vidrestore.memory import decoder_bytes, encoder_bytes, own_bytes
-from vidrestore.plan import predict
-from vidrestore.probe import VideoInfo, probe
-from vidrestore.processes import Peaks
+from vidrestore.media.probe import VideoInfo, probe
+from vidrestore.network.windows import WindowPlan
+from vidrestore.runs import plan as planning
+from vidrestore.runs.memory import decoder_bytes, encoder_bytes, own_bytes
+from vidrestore.runs.plan import predict
+from vidrestore.runs.processes import Peaks
 from vidrestore.settings import RestoreSettings
-from vidrestore.windows import WindowPlan
 
 GB = 1 << 30
 

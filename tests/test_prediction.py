@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from skimage import data
 
-from vidrestore.baselines import minterpolate
-from vidrestore.benchmark import BenchmarkSettings, benchmark
 from vidrestore.degrade import MissingFrames, parse
 from vidrestore.errors import InputError, WeightsError
-from vidrestore.ffmpeg import find_ffmpeg
-from vidrestore.metrics import score_clip
-from vidrestore.prediction import Prediction, blend, repeat
+from vidrestore.measure.baselines import minterpolate
+from vidrestore.measure.benchmark import BenchmarkSettings, benchmark
+from vidrestore.measure.metrics import score_clip
+from vidrestore.measure.prediction import Prediction, blend, repeat
+from vidrestore.measure.rows import Benchmark, Row, summarise
+from vidrestore.media.ffmpeg import find_ffmpeg
 from vidrestore.report import benchmark_document
-from vidrestore.rows import Benchmark, Row, summarise
 from vidrestore.tables import benchmark_table
 
 FFMPEG = find_ffmpeg()

@@ -8,8 +8,8 @@ import pytest
 
 from tests.conftest import Clips, run_ffmpeg
 from vidrestore.errors import InputError, UsageError
-from vidrestore.probe import probe
-from vidrestore.tags import ColourTags
+from vidrestore.media.probe import probe
+from vidrestore.media.tags import ColourTags
 
 
 def test_a_plain_file(clips: Clips) -> None:

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Clips, run_ffmpeg
-from vidrestore import carry
-from vidrestore.codecs import EncodeSettings
+from vidrestore.containers import carry
+from vidrestore.containers.receipt import Receipt, receipt
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import CheckError
 from vidrestore.losses import Loss
-from vidrestore.manifest import Manifest, manifest
-from vidrestore.pipeline import restore
-from vidrestore.probe import StreamInfo, probe
-from vidrestore.receipt import Receipt, receipt
+from vidrestore.media.manifest import Manifest, manifest
+from vidrestore.media.probe import StreamInfo, probe
+from vidrestore.media.timeline import Retiming
 from vidrestore.report import restore_document, to_json
+from vidrestore.runs.pipeline import restore
 from vidrestore.settings import RestoreSettings
 from vidrestore.tables import receipt_table
-from vidrestore.timeline import Retiming
 
 FAST = EncodeSettings(preset="ultrafast")
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import Clips, decode_all
-from vidrestore import segments
-from vidrestore.codecs import EncodeSettings
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import InputError, OutputError, WeightsError
-from vidrestore.pipeline import restore
+from vidrestore.network.windows import WindowPlan
+from vidrestore.runs import segments
+from vidrestore.runs.pipeline import restore
 from vidrestore.settings import RestoreSettings
-from vidrestore.windows import WindowPlan
 
 LOSSLESS = EncodeSettings(codec="ffv1")
 SMALL_WINDOWS = WindowPlan(segment_frames=10, context_frames=2, window_frames=6, overlap_frames=2)

@@ -18,14 +18,14 @@ import pytest
 
 from tests.conftest import Clips
 from tests.resuming import REPOSITORY, Runs, content, here
-from vidrestore import weights
 from vidrestore.cli import main
 from vidrestore.errors import OutputError
-from vidrestore.fill import CANDIDATES
-from vidrestore.journal import Journal, load
-from vidrestore.model import ModelSpec, RestorationNet
-from vidrestore.pipeline import RestoreResult
-from vidrestore.workfolder import WorkFolder, work_folder
+from vidrestore.network import weights
+from vidrestore.network.model import ModelSpec, RestorationNet
+from vidrestore.runs.journal import Journal, load
+from vidrestore.runs.pipeline import RestoreResult
+from vidrestore.runs.workfolder import WorkFolder, work_folder
+from vidrestore.timing.fill import CANDIDATES
 
 STEADY = {"plan": {"segment_frames": 12, "context_frames": 2, "window_frames": 6,
                    "overlap_frames": 1}}  # fmt: skip
@@ -233,7 +233,7 @@ def test_given_cuts_and_the_list_written_survive(
 def test_nothing_is_restored_twice(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vidrestore.encode import SegmentEncoder
+    from vidrestore.encoders.encode import SegmentEncoder
 
     output = tmp_path / "out.mp4"
     interrupt(monkeypatch, 5, film, output)
@@ -254,7 +254,7 @@ def test_nothing_is_restored_twice(
 def test_a_run_that_only_lacked_its_end_is_joined(
     film: Path, tmp_path: Path, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vidrestore import pipeline
+    from vidrestore.runs import pipeline
 
     output = tmp_path / "out.mp4"
     with monkeypatch.context() as patch:
@@ -342,7 +342,7 @@ def test_threads_and_number_format_of_the_first_run_are_kept(
 ) -> None:
     import torch
 
-    from vidrestore import diffuse
+    from vidrestore.network import diffuse
 
     values = {"tasks": ("denoise",), "weights": str(networks), "sigma": 10.0}
     output = tmp_path / "out.mp4"
@@ -388,7 +388,8 @@ def test_two_runs_do_not_write_one_output(film: Path, tmp_path: Path) -> None:
 STOPPED = """
 import sys
 from dataclasses import replace
-from vidrestore import cli, pipeline
+from vidrestore import cli
+from vidrestore.runs import pipeline
 from tests.resuming import PLAN
 original = pipeline.restore
 def short(source, output, settings, on_progress):

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Clips
-from vidrestore.convert import FrameConverter
-from vidrestore.decode import Frame
-from vidrestore.probe import VideoInfo, probe
-from vidrestore.retime import Restored, Retimer
-from vidrestore.timeline import Rate, Retiming, timeline
-from vidrestore.windows import WindowPlan, cut
+from vidrestore.media.decode import Frame
+from vidrestore.media.probe import VideoInfo, probe
+from vidrestore.media.timeline import Rate, Retiming, timeline
+from vidrestore.network.windows import WindowPlan, cut
+from vidrestore.picture.convert import FrameConverter
+from vidrestore.timing.retime import Restored, Retimer
 
 TWICE = Retiming(fps=Rate(Fraction(2), relative=True))
 

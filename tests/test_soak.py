@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from tests.conftest import Clips, run_ffmpeg
-from vidrestore import weights
-from vidrestore.codecs import EncodeSettings
-from vidrestore.model import ModelSpec, RestorationNet
-from vidrestore.pipeline import restore
-from vidrestore.segments import Progress
+from vidrestore.encoders.codecs import EncodeSettings
+from vidrestore.network import weights
+from vidrestore.network.model import ModelSpec, RestorationNet
+from vidrestore.network.windows import WindowPlan
+from vidrestore.runs.pipeline import restore
+from vidrestore.runs.segments import Progress
 from vidrestore.settings import RestoreSettings
-from vidrestore.windows import WindowPlan
 
 
 @pytest.fixture(scope="module")

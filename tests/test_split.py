@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import Clips, run_ffmpeg
-from vidrestore import split
-from vidrestore.compare import RgbReader
 from vidrestore.errors import OutputError
-from vidrestore.split import LINE_PX, write_split
+from vidrestore.measure.compare import RgbReader
+from vidrestore.runs import split
+from vidrestore.runs.split import LINE_PX, write_split
 
 
 def readers(clips: Clips, after: Path, folder: Path) -> tuple[RgbReader, RgbReader]:

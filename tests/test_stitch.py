@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from tests.test_windows import Item, items_of, plans, segments_of, shots
-from vidrestore.stitch import Stitcher, ramp
-from vidrestore.windows import WindowPlan, cut
+from vidrestore.network.stitch import Stitcher, ramp
+from vidrestore.network.windows import WindowPlan, cut
 
 
 def run(

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from tests.conftest import Clips, decode_all
-from vidrestore import weights
-from vidrestore.codecs import EncodeSettings
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import InputError, UsageError, WeightsError
-from vidrestore.fill import CANDIDATES
-from vidrestore.model import ModelSpec, RestorationNet
-from vidrestore.pipeline import RestoreResult, restore
+from vidrestore.media.timeline import Rate, Retiming
+from vidrestore.network import weights
+from vidrestore.network.model import ModelSpec, RestorationNet
+from vidrestore.runs.pipeline import RestoreResult, restore
 from vidrestore.settings import RestoreSettings
-from vidrestore.timeline import Rate, Retiming
+from vidrestore.timing.fill import CANDIDATES
 
 LOSSLESS = EncodeSettings(codec="ffv1")
 

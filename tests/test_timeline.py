@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from vidrestore.errors import UsageError
-from vidrestore.timeline import Rate, Retiming, Slot, Timeline, timeline
+from vidrestore.media.timeline import Rate, Retiming, Slot, Timeline, timeline
 
 FILM = Fraction(24000, 1001)
 MS = Fraction(1, 1000)

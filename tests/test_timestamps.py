@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Clips, decode_all, run_ffmpeg
-from vidrestore.decode import Decoder
 from vidrestore.errors import InputError
-from vidrestore.probe import VideoInfo, probe
-from vidrestore.stamps import MOST_DISORDERED, Stamps
+from vidrestore.media.decode import Decoder
+from vidrestore.media.probe import VideoInfo, probe
+from vidrestore.media.stamps import MOST_DISORDERED, Stamps
 
 LOSSLESS = ("-c:v", "ffv1", "-g", "1", "-pix_fmt", "yuv420p")
 

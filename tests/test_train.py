@@ -17,12 +17,12 @@ import torch
 from skimage import data
 from skimage.io import imsave
 
-import vidrestore.train as training
-from vidrestore import weights
+import vidrestore.training.train as training
 from vidrestore.errors import InputError
-from vidrestore.lessons import VALIDATION_SIGMAS
-from vidrestore.model import ModelSpec
-from vidrestore.train import TrainReport, TrainSettings, train
+from vidrestore.network import weights
+from vidrestore.network.model import ModelSpec
+from vidrestore.training.lessons import VALIDATION_SIGMAS
+from vidrestore.training.train import TrainReport, TrainSettings, train
 
 SPEC = ModelSpec((8, 8, 16), middle_blocks=1, attention_heads=2, attention_radius=2)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vidrestore import weights
 from vidrestore.errors import ExitCode, WeightsError
-from vidrestore.model import LEVELS, ModelSpec, RestorationNet
+from vidrestore.network import weights
+from vidrestore.network.model import LEVELS, ModelSpec, RestorationNet
 
 SPEC = ModelSpec((8, 8, 16), middle_blocks=1, attention_heads=2, attention_radius=2)
 

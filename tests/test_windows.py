@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from vidrestore.windows import Window, WindowPlan, cut, spans
+from vidrestore.network.windows import Window, WindowPlan, cut, spans
 
 
 @st.composite

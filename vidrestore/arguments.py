@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from vidrestore.errors import UsageError
-from vidrestore.limits import Limits
-from vidrestore.timeline import HIGHEST_FPS, LOWEST_FPS, MOST_MADE, Rate
+from vidrestore.media.limits import Limits
+from vidrestore.media.timeline import HIGHEST_FPS, LOWEST_FPS, MOST_MADE, Rate
 
 Deinterlace = Literal["auto", "on", "off"]
 Latency = Literal["normal", "low"]

@@ -44,7 +44,7 @@ from vidrestore.errors import ExitCode, Stopped, UsageError, VidrestoreError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vidrestore.segments import Progress
+    from vidrestore.runs.segments import Progress
     from vidrestore.settings import RestoreSettings
 
 app = typer.Typer(
@@ -129,16 +129,16 @@ def restore(
     debug: options.Debug = False,
 ) -> None:
     """Restore one video file or folder of images."""
-    from vidrestore import inspection
+    from vidrestore.media import inspection
 
     inspection.prepare()  # while the rest is loaded
-    from vidrestore.codecs import EncodeSettings
-    from vidrestore.mux import suggest_output
-    from vidrestore.pipeline import restore as run
+    from vidrestore.containers.mux import suggest_output
+    from vidrestore.encoders.codecs import EncodeSettings
+    from vidrestore.media.timeline import Retiming
     from vidrestore.report import restore_document, to_json
+    from vidrestore.runs.pipeline import restore as run
     from vidrestore.settings import RestoreSettings
     from vidrestore.tables import receipt_table, restore_table
-    from vidrestore.timeline import Retiming
 
     through_pipe = check_pipes(
         source, output, as_json=as_json, piped=piped, latency=parse_latency(latency)
@@ -226,8 +226,8 @@ def _show_plan(
     as_json: bool,
 ) -> None:
     """Predict what a run takes."""
-    from vidrestore.plan import predict
     from vidrestore.report import plan_document, to_json
+    from vidrestore.runs.plan import predict
     from vidrestore.tables import plan_table
 
     prediction = predict(source, target, settings)
@@ -296,7 +296,7 @@ def _restore_stream(
 ) -> None:
     """From or into a pipe. Standard output is the video's alone."""
     from vidrestore.report import stream_document, to_json
-    from vidrestore.stream import restore_stream
+    from vidrestore.runs.stream import restore_stream
 
     if output == PIPE and sys.stdout.isatty():
         raise UsageError("a terminal cannot show the video", hint="-o - | ffplay -, or -o FILE")
@@ -339,8 +339,8 @@ def compare_command(
     debug: options.Debug = False,
 ) -> None:
     """Score one video against another: PSNR and SSIM, aligned in time."""
-    from vidrestore.compare import RgbReader, compare
-    from vidrestore.ffmpeg import find_ffmpeg
+    from vidrestore.measure.compare import RgbReader, compare
+    from vidrestore.media.ffmpeg import find_ffmpeg
     from vidrestore.report import compare_document, comparison_warnings, to_json
     from vidrestore.tables import compare_table
 
@@ -364,7 +364,7 @@ def probe(
     debug: options.Debug = False,
 ) -> None:
     """Show what a video file holds."""
-    from vidrestore.inspection import inspect
+    from vidrestore.media.inspection import inspect
     from vidrestore.report import probe_document, to_json
     from vidrestore.tables import probe_table
 
@@ -384,7 +384,7 @@ def clean(
     debug: options.Debug = False,
 ) -> None:
     """Remove what runs that were killed have left, and say what it was."""
-    from vidrestore.clean import clean as run
+    from vidrestore.runs.clean import clean as run
 
     found = run(places)
     for left in found:
@@ -430,10 +430,10 @@ def train(
     """Train weights on folders of clips and photos."""
     if task not in ("denoise", "interpolate"):
         raise UsageError(f"cannot train for {task}", hint="use denoise or interpolate")
-    from vidrestore.diffuse import pick_device
-    from vidrestore.model import ModelSpec
-    from vidrestore.train import TrainReport, TrainSettings
-    from vidrestore.train import train as run
+    from vidrestore.network.diffuse import pick_device
+    from vidrestore.network.model import ModelSpec
+    from vidrestore.training.train import TrainReport, TrainSettings
+    from vidrestore.training.train import train as run
 
     settings = TrainSettings(
         videos=videos,
@@ -496,8 +496,8 @@ def benchmark(
     debug: options.Debug = False,
 ) -> None:
     """Degrade clean clips, restore them, and score the result beside what else there is."""
-    from vidrestore.benchmark import BenchmarkSettings
-    from vidrestore.benchmark import benchmark as run
+    from vidrestore.measure.benchmark import BenchmarkSettings
+    from vidrestore.measure.benchmark import benchmark as run
     from vidrestore.report import benchmark_document, to_json
     from vidrestore.tables import benchmark_table
 

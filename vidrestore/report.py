@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import vidrestore
 
 if TYPE_CHECKING:
-    from vidrestore.compare import Comparison
-    from vidrestore.pipeline import RestoreResult
-    from vidrestore.plan import Prediction
-    from vidrestore.probe import VideoInfo
-    from vidrestore.rows import Benchmark
-    from vidrestore.scoring import ReferenceScores
+    from vidrestore.measure.compare import Comparison
+    from vidrestore.measure.rows import Benchmark
+    from vidrestore.measure.scoring import ReferenceScores
+    from vidrestore.media.probe import VideoInfo
+    from vidrestore.media.timeline import Rate
+    from vidrestore.runs.pipeline import RestoreResult
+    from vidrestore.runs.plan import Prediction
+    from vidrestore.runs.stream import StreamResult
     from vidrestore.settings import RestoreSettings
-    from vidrestore.stream import StreamResult
-    from vidrestore.timeline import Rate
 
 Document = dict[str, Any]
 

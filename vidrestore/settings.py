@@ -7,13 +7,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from vidrestore.carry import Audio
-from vidrestore.codecs import EncodeSettings
+from vidrestore.containers.carry import Audio
+from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import UsageError
-from vidrestore.footprint import Footprint
-from vidrestore.limits import Limits
-from vidrestore.timeline import Rate, Retiming
-from vidrestore.windows import WindowPlan
+from vidrestore.media.limits import Limits
+from vidrestore.media.timeline import Rate, Retiming
+from vidrestore.network.windows import WindowPlan
+from vidrestore.runs.footprint import Footprint
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from rich.table import Table
 from vidrestore.report import video_document
 
 if TYPE_CHECKING:
-    from vidrestore.check import OutputCheck
-    from vidrestore.compare import Comparison
-    from vidrestore.pipeline import RestoreResult
-    from vidrestore.plan import Prediction
-    from vidrestore.probe import VideoInfo
-    from vidrestore.receipt import Receipt
-    from vidrestore.rows import Benchmark, MethodSummary, Row
-    from vidrestore.scoring import ReferenceScores
+    from vidrestore.containers.check import OutputCheck
+    from vidrestore.containers.receipt import Receipt
+    from vidrestore.measure.compare import Comparison
+    from vidrestore.measure.rows import Benchmark, MethodSummary, Row
+    from vidrestore.measure.scoring import ReferenceScores
+    from vidrestore.media.probe import VideoInfo
+    from vidrestore.runs.pipeline import RestoreResult
+    from vidrestore.runs.plan import Prediction
 
 
 def figure(value: float | None, digits: int = 2, missing: str = "identical") -> str:

@@ -1,0 +1,1 @@
+"""Packets to a file, with everything else that the source held."""

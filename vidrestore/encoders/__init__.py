@@ -1,0 +1,1 @@
+"""Frames to packets: which encoder, and how."""

@@ -1,0 +1,1 @@
+"""Scores, and what the scores are compared with."""

@@ -1,0 +1,1 @@
+"""What is in a file, and its frames as they are."""

@@ -1,0 +1,1 @@
+"""The network, its diffusion, its windows, and its weights."""

@@ -1,0 +1,316 @@
+"""The restoring stage: weights on a device, in the fastest dtype, over windows of any size."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+# Windows are large and short-lived. Huge pages spare a page fault per 4 KB of each of them, which
+# is a third of the time on a CPU. Read by torch at its first allocation.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from vidrestore.errors import DeviceError, WeightsError
+from vidrestore.network import weights
+from vidrestore.network.bridge import sample
+from vidrestore.network.model import LEVELS, MULTIPLE_PX
+from vidrestore.network.precision import choose_body_dtype
+from vidrestore.network.stitch import Stitcher, ramp
+from vidrestore.network.windows import WindowPlan, cut, spans
+from vidrestore.picture.declip import correction
+from vidrestore.picture.estimate import noise_is_clipped, noise_sigma
+
+TILE_PX = 640
+TILE_OVERLAP_PX = 64
+LEAST_TILE_PX = 160
+"""Smaller ones would be little more than what they share with their neighbours."""
+
+CORRECTED_VALUES = 1 << 20
+"""Values whose clipping is undone at once: the arithmetic needs ten times their memory."""
+
+M_MMAP_THRESHOLD = -3  # of malloc.h
+LARGE_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What is wrong with a clip; see `model.LEVELS`.
+
+    Attributes:
+        sigma: Noise level in 8-bit units.
+        clipped: The noise was cut off at black and white, as in every file of 8 bits.
+    """
+
+    sigma: float
+    clipped: bool
+
+    def tensor(self, device: torch.device) -> Tensor:
+        """(1, 1, 4) float32, as the network takes it: the same for all frames."""
+        values = {"noise": self.sigma / 255}
+        return torch.tensor([values.get(name, 0.0) for name in LEVELS], device=device)[None, None]
+
+
+def pick_device(name: str) -> torch.device:
+    """The device for "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        DeviceError: If it is not there.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(device for device, there in available.items() if there))
+    if not available.get(name, False):
+        have = ", ".join(device for device, there in available.items() if there)
+        raise DeviceError(
+            f"device {name} is not available", hint=f"--device auto, or one of {have}"
+        )
+    return torch.device(name)
+
+
+class Restorer:
+    """The network of one task, ready to run.
+
+    Args:
+        task: Such as "denoise".
+        weights_path: File or folder of weights; None for those of the package.
+        device: "auto", "cpu", "cuda" or "mps".
+        tile_px: Longest side of what the network sees at once.
+
+    Attributes:
+        tile_px: The same; less once the device has run out of memory.
+
+    Raises:
+        WeightsError: If the weights are missing or corrupt.
+        DeviceError: If the device is unavailable.
+    """
+
+    def __init__(
+        self,
+        task: str = "denoise",
+        weights_path: Path | None = None,
+        device: str = "auto",
+        tile_px: int = TILE_PX,
+    ) -> None:
+        _give_back_freed_memory()
+        self.device = pick_device(device)
+        self.weights = weights.load(weights.find(task, weights_path))
+        if self.weights.task != task:
+            raise WeightsError(
+                f"{self.weights.path} is for {self.weights.task}, not for {task}",
+                hint="let --weights name a folder that holds both",
+            )
+        self.net = self.weights.net.on(self.device)
+        self.net.body_dtype = choose_body_dtype(self.net, self.device)
+        self.tile_px = tile_px
+        self._retreated = False
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know: one line if the device has run out of memory."""
+        if not self._retreated:
+            return []
+        return [
+            f"{self.device} ran out of memory: the picture goes on in tiles of {self.tile_px} "
+            "pixels, so frames may differ in the last bit from those of another run"
+        ]
+
+    @property
+    def dtype(self) -> str:
+        """Name of the body's number format, such as "bfloat16"."""
+        return str(self.net.body_dtype).removeprefix("torch.")
+
+    def residual(self, window: Tensor, levels: Levels, steps: int) -> Tensor:
+        """What to add to a degraded window to restore it.
+
+        Args:
+            window: (T, 3, H, W) float32 RGB, nominal [0, 1], not clamped, any size.
+            levels: What is wrong with it.
+            steps: Reverse steps K; 1 gives the best PSNR.
+
+        Returns:
+            (T, 3, H, W) float32 on the restorer's device, or in main memory.
+
+        Raises:
+            DeviceError: If the device runs out of memory, however small the tiles.
+        """
+
+        def run() -> Tensor:
+            restored = self._sample(window, levels.tensor(self.device), steps)
+            if levels.clipped:
+                rows = max(1, CORRECTED_VALUES // (3 * window.shape[3]))
+                for frame, change in zip(window.to(restored.device), restored, strict=True):
+                    for part, of in zip(change.split(rows, 1), frame.split(rows, 1), strict=True):
+                        part += correction(of + part, levels.sigma / 255)
+            return restored
+
+        return self._within_memory(window, run)
+
+    def refinement(self, guesses: Tensor, candidates: Tensor, steps: int) -> Tensor:
+        """What to add to guesses of missing frames.
+
+        Args:
+            guesses: (T, 3, H, W) float32 RGB, nominal [0, 1], any size.
+            candidates: (T, 4 * N, H, W) float32: the N images to choose from for each guess, less
+                the guess, then the share that each has in it.
+            steps: Reverse steps K; 1 gives the best PSNR.
+
+        Returns:
+            (T, 3, H, W) float32 on the restorer's device, or in main memory.
+
+        Raises:
+            DeviceError: If the device runs out of memory, however small the tiles.
+        """
+        missing = torch.tensor([float(name == "missing") for name in LEVELS], device=self.device)
+        return self._within_memory(
+            guesses, lambda: self._sample(guesses, missing[None, None], steps, candidates)
+        )
+
+    def _sample(
+        self, window: Tensor, levels: Tensor, steps: int, candidates: Tensor | None = None
+    ) -> Tensor:
+        height, width = window.shape[2:]
+        padding = (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
+
+        # A device that has run out of memory is given one tile at a time.
+        home = torch.device("cpu") if self._retreated else self.device
+
+        def prepared(x: Tensor) -> Tensor:
+            x = x.to(home)[None]
+            return F.pad(x, (*padding, 0, 0), mode="replicate") if any(padding) else x
+
+        beside = None if candidates is None else prepared(candidates)
+
+        def denoise(x_t: Tensor, t: float) -> Tensor:
+            # The guess follows from its candidates, so they are withheld where t < 1; see `bridge`.
+            return self._tiled(x_t, t * levels, beside if t == 1 else None)
+
+        with torch.no_grad():  # the residual is changed in place later
+            return sample(denoise, prepared(window), steps)[0, :, :, :height, :width]
+
+    def _within_memory(self, window: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        """Run; if the device runs out of memory, run again in tiles of half the size."""
+        while True:
+            try:
+                return run()
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._retreat(window, error)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _retreat(self, window: Tensor, error: RuntimeError) -> None:
+        frames, _, height, width = window.shape
+        seen_px = min(self.tile_px, max(height, width))
+        half_px = seen_px // 2 // MULTIPLE_PX * MULTIPLE_PX
+        if half_px < LEAST_TILE_PX:
+            raise DeviceError(
+                f"{self.device} ran out of memory on {frames} frames of {width}x{height}",
+                hint="close other programs" if self.device.type == "cpu" else "--device cpu",
+            ) from error
+        self.tile_px = half_px
+        self._retreated = True
+
+    def _tiled(self, x_t: Tensor, levels: Tensor, candidates: Tensor | None) -> Tensor:
+        rows, columns = (tile_spans(length, self.tile_px) for length in x_t.shape[3:])
+        if len(rows) == len(columns) == 1:
+            beside = None if candidates is None else candidates.to(self.device)
+            return self.net.residual(x_t.to(self.device), levels, beside)
+        total = torch.zeros_like(x_t)
+        row_weights = _span_weights(rows)
+        column_weights = _span_weights(columns)
+        for (top, bottom), down in zip(rows, row_weights, strict=True):
+            for (left, right), across in zip(columns, column_weights, strict=True):
+                tile = (..., slice(top, bottom), slice(left, right))
+                beside = None if candidates is None else self._moved(candidates[tile])
+                residual = self.net.residual(self._moved(x_t[tile]), levels, beside)
+                weight = (down[:, None] * across[None, :]).to(self.device)
+                total[tile] += residual.mul_(weight).to(total.device)
+        return total
+
+    def _moved(self, tile: Tensor) -> Tensor:
+        """A tile in memory of its own, on the device."""
+        return tile.contiguous().to(self.device)
+
+    def restore_clip(
+        self,
+        clip: NDArray[np.float32],
+        sigma: float | None = None,
+        steps: int = 1,
+        plan: WindowPlan | None = None,
+    ) -> NDArray[np.float32]:
+        """Restore a clip that is in memory.
+
+        Args:
+            clip: (T, H, W, 3) float32 RGB, nominal [0, 1], not clamped.
+            sigma: Noise level in 8-bit units; None to estimate it.
+            steps: Reverse steps K.
+            plan: How the clip is cut into windows; None for the default.
+
+        Returns:
+            The restored clip, (T, H, W, 3) float32, not clamped.
+        """
+        if sigma is None:
+            sigma = noise_sigma(clip)
+        levels = Levels(sigma, clipped=noise_is_clipped(clip, sigma))
+        frames = torch.from_numpy(np.ascontiguousarray(clip)).permute(0, 3, 1, 2)
+        restored = torch.empty_like(frames)
+        stitcher = Stitcher()
+        for window in cut(range(len(frames)), plan or WindowPlan()):
+            batch = frames[window.start : window.stop]
+            residuals = stitcher.add(window, self.residual(batch, levels, steps))
+            for (index, kept), residual in zip(window.complete, residuals, strict=True):
+                if kept:
+                    restored[index] = frames[index] + residual.cpu()
+        return restored.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def tile_spans(length_px: int, tile_px: int) -> list[tuple[int, int]]:
+    """Where the tiles of a picture lie along one axis, half-open.
+
+    Args:
+        length_px: The picture, a multiple of `MULTIPLE_PX`.
+        tile_px: Longest tile.
+    """
+    overlap_px = (tile_px - MULTIPLE_PX) // 3 // MULTIPLE_PX * MULTIPLE_PX
+    return spans(length_px, tile_px, min(TILE_OVERLAP_PX, overlap_px), MULTIPLE_PX)
+
+
+def _give_back_freed_memory() -> None:
+    """Keep large blocks out of glibc's heap, whose fragments would grow with the clip's length.
+
+    By default glibc raises the size from which a block is mapped on its own to 32 MB as it goes.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # musl has none, and does not need it
+            libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Only CUDA has a class for it; a CPU and MPS say it in words."""
+    words = ("can't allocate memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
+
+
+def _span_weights(covering: list[tuple[int, int]]) -> list[Tensor]:
+    """Blending weights of overlapping spans: they sum to 1 at every position."""
+    weights_of = []
+    for i, (start, stop) in enumerate(covering):
+        lead = covering[i - 1][1] - start if i else 0
+        tail = stop - covering[i + 1][0] if i + 1 < len(covering) else 0
+        weights_of.append(ramp(stop - start, lead, tail))
+    return weights_of

@@ -1,0 +1,1 @@
+"""Planes and RGB, fields, noise, and what a frame must not lose."""

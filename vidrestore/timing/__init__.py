@@ -1,0 +1,1 @@
+"""Missing frames, cuts, and what is broken in time."""

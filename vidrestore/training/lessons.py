@@ -1,0 +1,148 @@
+"""What is trained, task by task: how windows become examples, and how progress is measured."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidrestore.network.model import LEVELS, RestorationNet
+from vidrestore.timing.fill import CANDIDATES
+from vidrestore.training.dataset import Batches, add_noise, change, detail
+from vidrestore.training.missing import CLEAN_FRAMES, MARGIN_PX, hide_frames
+
+VALIDATION_SIGMAS = (10, 20, 30, 50)
+VALIDATION_WINDOWS = 8
+VALIDATION_SIZE_PX = 128
+PREDICTION_WINDOWS = 16
+SMALLEST_ERROR = 0.004
+"""A guess better than this, in [0, 1] units, needs no refinement."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A batch of examples.
+
+    Attributes:
+        target: (B, T, 3, H, W) what the network is to say.
+        degraded: The same shape, what it is given at t = 1.
+        levels: (B, T, 4) what is wrong with it.
+        candidates: (B, T, 4 N, H, W) what comes with missing frames; None without any.
+        scale: (B,) error that counts as 1 in the loss of each window.
+    """
+
+    target: Tensor
+    degraded: Tensor
+    levels: Tensor
+    candidates: Tensor | None
+    scale: Tensor
+
+
+class Lesson(ABC):
+    """One task.
+
+    Attributes:
+        candidates: As in `ModelSpec`.
+        margin_px: By how much clean windows are larger than the crop, on every side.
+        clean_frames: Frames of a clean window; None if the user decides.
+        photo_share: Share of windows cut from photos.
+        full_share: Share of windows at t = 1, the deployed single step; the rest is uniform in t.
+    """
+
+    candidates = 0
+    margin_px = 0
+    clean_frames: int | None = None
+    photo_share = 0.4
+    full_share = 0.75
+
+    @staticmethod
+    def busy(window: Tensor) -> float:
+        """How much a clean window (T, 3, H, W) has to teach."""
+        return detail(window)
+
+    @abstractmethod
+    def examples(self, clean: Tensor, seed: int) -> Examples:
+        """Make examples of clean windows, (B, T, 3, S, S) float32 in [0, 1]."""
+
+    @abstractmethod
+    def validate(self, net: RestorationNet, batches: Batches) -> dict[str, float]:
+        """Mean PSNR in dB on held-out windows, by kind of example; one step."""
+
+
+@dataclass(frozen=True)
+class Denoising(Lesson):
+    """Noise of every level up to `max_sigma`, in 8-bit units."""
+
+    max_sigma: float
+
+    def examples(self, clean: Tensor, seed: int) -> Examples:
+        """Add noise; see `dataset.add_noise`."""
+        generator = torch.Generator(clean.device).manual_seed(seed)
+        target, degraded, levels = add_noise(clean, generator, self.max_sigma / 255)
+        return Examples(target, degraded, levels, None, torch.ones_like(levels[:, 0, 0]))
+
+    def validate(self, net: RestorationNet, batches: Batches) -> dict[str, float]:
+        """PSNR by noise level."""
+        clean = batches.held_out(VALIDATION_WINDOWS, _largest_px(batches))
+        scores: dict[str, float] = {}
+        for sigma in VALIDATION_SIGMAS:
+            generator = torch.Generator(clean.device).manual_seed(sigma)
+            noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+            levels = torch.zeros(*clean.shape[:2], len(LEVELS), device=clean.device)
+            levels[..., 0] = sigma / 255
+            with torch.inference_mode():
+                restored = net(clean + noise * sigma / 255, levels)
+            scores[f"sigma {sigma}"] = _psnr_db(restored, clean)
+        return scores
+
+
+class Prediction(Lesson):
+    """Missing frames, between two that are there or beyond the last."""
+
+    candidates = CANDIDATES
+    margin_px = MARGIN_PX
+    clean_frames = CLEAN_FRAMES
+    photo_share = 0.2  # a camera that moves over a photo uncovers nothing
+    full_share = 0.9
+
+    @staticmethod
+    def busy(window: Tensor) -> float:
+        """What stands still needs no prediction."""
+        return change(window)
+
+    def examples(self, clean: Tensor, seed: int) -> Examples:
+        """Hide frames; see `missing.hide_frames`."""
+        target, guess, levels, candidates = hide_frames(clean, np.random.default_rng(seed))
+        # What cannot be predicted would drown what can: each window counts by how much better
+        # than its guess it becomes.
+        error = (guess - target).square().mean((1, 2, 3, 4)).sqrt()
+        return Examples(target, guess, levels, candidates, error.clamp(min=SMALLEST_ERROR))
+
+    def validate(self, net: RestorationNet, batches: Batches) -> dict[str, float]:
+        """PSNR before and after refinement."""
+        clean = batches.held_out(PREDICTION_WINDOWS, _largest_px(batches))
+        examples = self.examples(clean, seed=0)
+        with torch.inference_mode():
+            restored = net(examples.degraded, examples.levels, examples.candidates)
+        return {
+            "guess": _psnr_db(examples.degraded, examples.target),
+            "refined": _psnr_db(restored, examples.target),
+        }
+
+
+def lesson(task: str, max_sigma: float) -> Lesson:
+    """The lesson for "denoise" or "interpolate"."""
+    return Prediction() if task == "interpolate" else Denoising(max_sigma)
+
+
+def _largest_px(batches: Batches) -> int:
+    smallest = min(min(clip.shape[1:3]) for clip in batches.material.videos)
+    return min(VALIDATION_SIZE_PX, smallest // 8 * 8)
+
+
+def _psnr_db(restored: Tensor, clean: Tensor) -> float:
+    mse = (restored.clamp(0, 1) - clean).square().mean((2, 3, 4))
+    return round(float(-10 * mse.log10().mean()), 3)
