@@ -1,12 +1,12 @@
 """Break the timeline of intact clips at known places, and count what is found again.
 
-    python benchmarks/broken_timeline.py CLIPS... [--seed 0] [--frames 600] [--width 640]
-        [--crf 23] [--sigma 0] [--hold 1] [--keep FOLDER]
+    python benchmarks/broken_timeline.py CLIPS... [--seed 0 [--seed 1 ...]] [--frames 600]
+        [--width 640] [--crf 23] [--sigma 0] [--hold 1] [--keep FOLDER]
 
-Each clip is encoded twice by x264: as it is, and broken. Of every 20 places 10 are drops (half of
-them holes in the timestamps, half filled by the frame before), 5 freezes of 2 to 8 frames, 3
-corrupt frames (one by damaged bytes, one green, one with a grey band) and 2 gaps of 2 to 8 frames.
-A clip too short for 20 places gets fewer, and no place lies where nothing moves: there nothing is
+Each clip is encoded by x264 as it is, and broken once per seed. Of every 20 places 10 are drops
+(half of them holes in the timestamps, half filled by the frame before), 5 freezes of 2 to 8 frames,
+3 corrupt frames (one by damaged bytes, one green, one with a grey band), 2 gaps of 2 to 8 frames. A
+clip too short for 20 places gets fewer, and no place lies where nothing moves: there nothing is
 lost. A place counts as found if all of its frames are to be made anew, a freeze if at least half of
 them are. A false repair is a frame made anew that is intact.
 """
@@ -17,7 +17,7 @@ import argparse
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -66,7 +66,7 @@ class Place:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", nargs="+", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, action="append", help="more than once: as often")
     parser.add_argument("--frames", type=int, default=600, help="most frames of a clip")
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--crf", type=int, default=23)
@@ -74,22 +74,28 @@ def main() -> None:
     parser.add_argument("--hold", type=int, default=1, help="show every frame this many times")
     parser.add_argument("--keep", type=Path, help="folder for the clips made")
     options = parser.parse_args()
-    results = []
+    results: list[Result] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(exist_ok=True)
         for clip in options.clips:
-            results.append(measure(clip, folder, options))
-            print(results[-1], flush=True)
+            for result in measure(clip, folder, options):
+                results.append(result)
+                print(result, flush=True)
+    for seed in seeds(options):
+        print(f"seed {seed}: {summary([result for result in results if result.seed == seed])}")
     placed = Counter(place.kind for result in results for place in result.places)
     missed = Counter(place.kind for result in results for place in result.missed)
     for kind, count in placed.items():
         print(f"{kind}: found {count - missed[kind]} of {count}")
-    if total := placed.total():
-        found = total - missed.total()
-        print(f"all: found {found} of {total} ({found / total:.1%})")
+    print(f"all: {summary(results)}")
     share = sum(len(result.wrong) for result in results) / sum(result.frames for result in results)
     print(f"false repairs: {1000 * share:.2f} per 1,000 frames of intact clips")
+
+
+def seeds(options: argparse.Namespace) -> list[int]:
+    """What the places are drawn by."""
+    return options.seed or [0]
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,7 @@ class Result:
     """One clip: the places, those not found, and the intact frames that would be made anew."""
 
     clip: str
+    seed: int
     frames: int
     places: list[Place]
     missed: list[Place]
@@ -106,8 +113,9 @@ class Result:
     def __str__(self) -> str:
         found = len(self.places) - len(self.missed)
         lines = [
-            f"{self.clip}: found {found} of {len(self.places)}; false repairs: {len(self.wrong)} "
-            f"in {self.frames} frames of the intact clip, {len(self.extra)} in the broken one",
+            f"{self.clip}, seed {self.seed}: found {found} of {len(self.places)}; "
+            f"false repairs: {len(self.wrong)} in {self.frames} frames of the intact clip, "
+            f"{len(self.extra)} in the broken one",
             *(f"  missed {place}" for place in self.missed),
             *(f"  false, intact: frame {index}" for index in sorted(self.wrong)),
             *(f"  false, broken: frame {index}" for index in sorted(self.extra)),
@@ -115,23 +123,34 @@ class Result:
         return "\n".join(lines)
 
 
-def measure(clip: Path, folder: Path, options: argparse.Namespace) -> Result:
-    """Encode a clip intact and broken, and look for the damage in both."""
+def summary(results: Iterable[Result]) -> str:
+    """How many places were found."""
+    placed = missed = 0
+    for result in results:
+        placed, missed = placed + len(result.places), missed + len(result.missed)
+    return f"found {placed - missed} of {placed} ({(placed - missed) / max(placed, 1):.1%})"
+
+
+def measure(clip: Path, folder: Path, options: argparse.Namespace) -> Iterator[Result]:
+    """Encode a clip intact and, for every seed, broken; look for the damage in all of them."""
     pictures, rate = read(clip, options.frames, options.width)
     pictures = held(with_noise(pictures, options.sigma), options.hold)
-    places = plan(pictures, options.seed)
     whole, broken = folder / f"{clip.stem}-intact.mp4", folder / f"{clip.stem}-broken.mp4"
     encode(pictures, rate, [], whole, options.crf)
-    encode(pictures, rate, places, broken, options.crf)
-    again = repaired(broken, rate)
-    return Result(
-        clip=clip.stem,
-        frames=len(pictures),
-        places=places,
-        missed=[place for place in places if not is_found(place, again)],
-        wrong=repaired(whole, rate),
-        extra=again - {index for place in places for index in place.frames},
-    )
+    wrong = repaired(whole, rate)
+    for seed in seeds(options):
+        places = plan(pictures, seed)
+        encode(pictures, rate, places, broken, options.crf)
+        again = repaired(broken, rate)
+        yield Result(
+            clip=clip.stem,
+            seed=seed,
+            frames=len(pictures),
+            places=places,
+            missed=[place for place in places if not is_found(place, again)],
+            wrong=wrong,
+            extra=again - {index for place in places for index in place.frames},
+        )
 
 
 def read(path: Path, most: int, width: int) -> tuple[list[Picture], Fraction]:

@@ -1,19 +1,22 @@
 """Broken files looked into by the thousand, what a look costs, and a very long run's memory.
 
-python -m benchmarks.hostile look 1000 | cost | soak 100000
+python -m benchmarks.hostile look 1000 | restore 1000 | cost | soak 100000
 """
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 import time
+from contextlib import redirect_stderr
 from pathlib import Path
 from statistics import median
 
 import torch
 
 from tests.conftest import Clips
+from tests.test_broken_runs import restored
 from tests.test_mutations import looked_into
 from tests.test_soak import soaked
 from vidrestore.media.ffmpeg import find_ffmpeg
@@ -30,6 +33,18 @@ def main(task: str, count: int, folder: Path) -> None:
     start_s = time.perf_counter()
     if task == "look":
         print(dict(looked_into(clips, folder, count)))
+    elif task == "restore":
+        said = io.StringIO()
+
+        def words() -> str:
+            text = said.getvalue()
+            said.seek(0)
+            said.truncate()
+            return text
+
+        with redirect_stderr(said):
+            found = restored(clips, folder, words, range(count))
+        print({f"exit code {int(code)}": files for code, files in sorted(found.items())})
     elif task == "soak":
         net = RestorationNet(ModelSpec(channels=(8, 8, 8), middle_blocks=1))
         saved = weights.save(net, folder, task="denoise", size="tiny", card={"licence": "CC0"})

@@ -1,11 +1,11 @@
 """Make the example: a short clip with sound, and its noisy twin.
 
-    python examples/make_clip.py [FOLDER]
+    python examples/make_clip.py [FOLDER [FRAMES]]
 
 A hand-held camera travels along a brick wall with two photographs on it while a ball bounces past.
 The pictures ship with scikit-image (see examples/README.md for their licences); the ball, the
 frames of the pictures and the melody are made here. Everything is seeded: the same versions of the
-libraries make the same files.
+libraries make the same files. FRAMES is for a look at the first few.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ NOISY_CRF = 24
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
-    clean = film(wall())
+    frames = int(sys.argv[2]) if len(sys.argv) > 2 else FRAMES
+    clean = film(wall(), frames)
     # One frame at a time: the noise belongs to the frame index, so this is the clip's noise.
     noisy = [degrade(frame, index) for index, frame in enumerate(clean)]
     with tempfile.TemporaryDirectory() as temporary:
         sound = Path(temporary) / "melody.wav"
-        write_sound(sound, melody())
+        write_sound(sound, melody()[: frames * SAMPLE_RATE_HZ // FPS])
         encode(clean, sound, folder / "clean.mp4", CLEAN_CRF)
         encode(noisy, sound, folder / "noisy.mp4", NOISY_CRF)
     for name in ("clean.mp4", "noisy.mp4"):
@@ -89,11 +90,11 @@ def hang(image: Image, photo: Image, *, left: int, top: int, height: int) -> Non
     image[top : top + height, left : left + width] = photo
 
 
-def film(scene: Image) -> list[Image]:
+def film(scene: Image, count: int) -> list[Image]:
     """The camera's view of the scene with the ball in front, (240, 320, 3) uint8 RGB frames."""
     size_px = (WIDTH_PX * SUPERSAMPLING, HEIGHT_PX * SUPERSAMPLING)
     frames = []
-    for index in range(FRAMES):
+    for index in range(count):
         t = index / (FRAMES - 1)
         view = np.asarray(
             cv2.warpAffine(

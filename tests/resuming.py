@@ -6,18 +6,23 @@ import json
 import os
 import subprocess
 import sys
+import time
 import traceback
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import decode_all
+from tests.conftest import Clips, decode_all
 from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import VidrestoreError
 from vidrestore.media.timeline import Rate, Retiming
+from vidrestore.network import weights
+from vidrestore.network.model import ModelSpec, RestorationNet
 from vidrestore.network.windows import WindowPlan
 from vidrestore.runs.pipeline import RestoreResult, restore
 from vidrestore.settings import RestoreSettings
+from vidrestore.timing.fill import CANDIDATES
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -124,9 +129,61 @@ def here(source: Path, output: Path, **values: Any) -> RestoreResult:
     return restore(source, output, settings_of(values))
 
 
+IRREGULAR = "settb=1/90000,setpts='N*3750+mod(N,3)*411+if(gt(N,30),1700,0)'"
+
+
+def make_film(clips: Clips, name: str, frames: Sequence[int], times: str = IRREGULAR) -> Path:
+    """Four shots, so many frames each, with B-frames and sound; a filter says when frames come."""
+    inputs, graph = [], ""
+    kinds = ("testsrc", "mandelbrot", "smptebars", "testsrc2")
+    for number, (kind, count) in enumerate(zip(kinds, frames, strict=True)):
+        inputs += ["-f", "lavfi", "-i", f"{kind}=size=64x48:rate=24,trim=end_frame={count}"]
+        graph += f"[{number}]setsar=1,format=yuv420p[s{number}];"
+    graph += f"[s0][s1][s2][s3]concat=n=4,noise=alls=8:allf=t:all_seed=3,{times}[v]"
+    timing = ("-fps_mode", "passthrough", "-enc_time_base", "1/90000")
+    video = ("-c:v", "libx264", "-bf", "3", "-g", "10", "-c:a", "aac")
+    return clips.make(
+        name, "-filter_complex", graph, "-map", "[v]", "-map", "4:a", *timing, *video,
+        source=[*inputs, *clips.tone(sum(frames) / 24)],
+    )  # fmt: skip
+
+
+def make_networks(folder: Path) -> Path:
+    """Small weights that do something, for both tasks; returns the folder."""
+    import torch
+
+    torch.manual_seed(1)
+    for task, spec in {
+        "denoise": ModelSpec(channels=(8, 8, 8)),
+        "interpolate": ModelSpec(channels=(8, 8, 8), candidates=CANDIDATES),
+    }.items():
+        net = RestorationNet(spec)
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.add_(0.02 * torch.randn_like(parameter))
+        weights.save(net, folder, task=task, size="test", card={})
+    return folder
+
+
 def content(path: Path, ffmpeg: str) -> list[tuple[int, tuple[bytes, ...]]]:
     """Time and samples of every decoded frame."""
     return [(f.pts, tuple(p.tobytes() for p in f.planes)) for f in decode_all(path, ffmpeg)]
+
+
+def assert_no_orphan(output: Path) -> None:
+    """No process still has the output's name on its command line."""
+    deadline_s = time.monotonic() + 10
+    while time.monotonic() < deadline_s:
+        lines = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                lines.append(entry.read_bytes())
+            except OSError:
+                continue
+        if not any(str(output).encode() in line for line in lines):
+            return
+        time.sleep(0.05)
+    raise AssertionError("an ffmpeg outlives us")
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def test_benchmark_json_has_the_promised_rows(
     code = run("benchmark", clip, "--degrade", "awgn:20", "--frames", "3", "--json")
     assert code == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["schema"] == "vidrestore.benchmark/1"
+    assert document["schema"] == "vidrestore.benchmark/2"
     row = document["rows"][0]
     assert row["method"] == "vidrestore"
     assert row["psnr_db"] > row["input_psnr_db"]

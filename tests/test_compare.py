@@ -12,6 +12,7 @@ from vidrestore.errors import InputError
 from vidrestore.measure.compare import Comparison, RgbReader, compare
 from vidrestore.measure.selftest import FRAMES, SIGMA, self_test
 from vidrestore.network.diffuse import Restorer
+from vidrestore.report import compare_document, comparison_warnings
 
 
 def filtered(clips: Clips, path: Path, graph: str = "null", *options: str) -> Path:
@@ -67,11 +68,92 @@ def test_a_shift_is_found_the_other_way_round_as_well(clips: Clips, tmp_path: Pa
     assert found.scores.identical
 
 
-def test_videos_of_different_sizes_are_refused(clips: Clips, tmp_path: Path) -> None:
-    small = filtered(clips, tmp_path / "small.mkv", "scale=48:32")
-    with pytest.raises(InputError, match=r"is 96x64.* is 48x32") as caught:
-        scored(clips, clips.plain, small)
+def moving(clips: Clips, path: Path, graph: str = "null", *options: str) -> Path:
+    """A clip in which every frame differs, through a filter, without loss."""
+    if not (clips.folder / "moving.mkv").exists():
+        filtered(clips, clips.folder / "moving.mkv", "scroll=h=0.013,noise=alls=0")
+    lossless = ("-vf", graph, "-c:v", "ffv1", *options)
+    run_ffmpeg(clips.ffmpeg, "-i", clips.folder / "moving.mkv", *lossless, path)
+    return path
+
+
+def test_frames_dropped_in_the_middle_are_found(clips: Clips, tmp_path: Path) -> None:
+    whole = moving(clips, tmp_path / "whole.mkv")
+    lost = "select='not(between(n,9,10))',setpts=N/24/TB"
+    found = scored(clips, whole, moving(clips, tmp_path / "lossy.mkv", lost))
+    assert (found.matching.by, found.matching.dropped) == ("order", (9, 10))
+    assert found.scores.identical
+    assert not found.identical
+    assert [frame.index for frame in found.scores.per_frame] == [*range(9), *range(11, 24)]
+    warnings = comparison_warnings(found)
+    assert "frames of the reference that the test lacks: 2, at 9-10" in warnings
+
+
+def test_frames_put_in_are_found(clips: Clips, tmp_path: Path) -> None:
+    whole = moving(clips, tmp_path / "whole.mkv")
+    twice = "loop=loop=2:size=1:start=12,setpts=N/24/TB"
+    found = scored(clips, whole, moving(clips, tmp_path / "longer.mkv", twice))
+    assert found.scores.identical
+    assert len(found.matching.extra) == 2
+    assert {j in range(11, 16) for j in found.matching.extra} == {True}
+
+
+def test_an_offset_and_a_loss_under_compression(clips: Clips, tmp_path: Path) -> None:
+    whole = moving(clips, tmp_path / "whole.mkv")
+    graph = "select='gte(n,3)*not(eq(n,14))',setpts=N/24/TB"
+    lossy = moving(clips, tmp_path / "lossy.mp4", graph, "-c:v", "libx264", "-crf", "30")
+    found = scored(clips, whole, lossy)
+    assert (found.alignment.offset_frames, found.matching.dropped) == (-3, (14,))
+
+
+def test_variable_against_constant_rate(clips: Clips, tmp_path: Path) -> None:
+    whole = moving(clips, tmp_path / "whole.mkv")
+    some = ("-fps_mode", "passthrough")
+    kept = moving(clips, tmp_path / "vfr.mkv", "select='mod(n,5)*mod(n,7)+eq(n,0)'", *some)
+    for old, new in ((whole, kept), (kept, whole)):
+        found = scored(clips, old, new)
+        assert found.scores.identical
+        assert found.scores.frames == 17
+
+
+def test_another_rate_is_compared_at_the_times_that_both_have(clips: Clips, tmp_path: Path) -> None:
+    whole = moving(clips, tmp_path / "whole.mkv")
+    half = moving(clips, tmp_path / "half.mkv", "select='not(mod(n,2))',setpts=N/12/TB", "-r", "12")
+    found = scored(clips, whole, half)
+    assert found.matching.by == "time"
+    assert (found.scores.frames, found.scores.identical) == (12, True)
+    assert any("the rates differ" in warning for warning in comparison_warnings(found))
+
+
+@pytest.mark.parametrize("size", ["48:32", "192:128"])
+def test_another_size_is_scaled_to_the_reference(clips: Clips, tmp_path: Path, size: str) -> None:
+    other = filtered(clips, tmp_path / "other.mkv", f"scale={size}:flags=area")
+    found = scored(clips, clips.plain, other)
+    assert found.scaled is not None
+    assert found.scaled[1] == (96, 64)
+    assert not found.identical
+    assert found.scores.psnr_db is not None
+    assert found.scores.psnr_db > 18
+    assert any("was scaled" in warning for warning in comparison_warnings(found))
+
+
+def test_another_shape_is_refused(clips: Clips, tmp_path: Path) -> None:
+    cropped = filtered(clips, tmp_path / "cropped.mkv", "crop=96:56")
+    with pytest.raises(InputError, match=r"is 96x64.* is 96x56, which is another shape") as caught:
+        scored(clips, clips.plain, cropped)
     assert caught.value.hint
+
+
+def test_the_document_says_identical_only_of_the_same_frames(clips: Clips, tmp_path: Path) -> None:
+    whole = moving(clips, tmp_path / "whole.mkv")
+    shorter = moving(clips, tmp_path / "shorter.mkv", "trim=end_frame=20")
+    same = compare_document(whole, whole, scored(clips, whole, whole))
+    assert same["identical"] is True
+    assert same["metrics"]["psnr_db"] is None
+    part = compare_document(whole, shorter, scored(clips, whole, shorter))
+    assert (part["identical"], part["metrics"]["identical"]) == (False, True)
+    assert part["alignment"]["unmatched_frames"] == 4
+    assert part["frames"][19]["test_index"] == 19
 
 
 def test_videos_of_different_content_are_refused(clips: Clips, tmp_path: Path) -> None:

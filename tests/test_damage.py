@@ -65,6 +65,15 @@ def pan(frames: int, speed_px: float = 2.5, name: str = "astronaut") -> list[Pic
     return [view(name, float(x)) for x in way]
 
 
+def shaky(frames: int, seed: int = 0) -> list[Picture]:
+    """A camera held by hand: no two steps are alike."""
+    rng = np.random.default_rng(seed)
+    turns = np.cumsum(rng.normal(0, 0.4, frames))
+    steps = rng.uniform(1.5, 6, frames) * np.exp(1j * turns)
+    way = np.cumsum(steps)
+    return [view("astronaut", place.real, 60 + place.imag) for place in way.tolist()]
+
+
 def grain(pictures: Sequence[Picture], sigma: float = 8.0) -> list[Picture]:
     """Fresh noise on every frame's luma."""
     rng = np.random.default_rng(1)
@@ -140,6 +149,44 @@ def test_repeats_are_found_in_an_encoded_clip(
     assert 0.5 <= damage.intervals[0].confidence <= 1
 
 
+def test_a_repeat_in_slow_motion_is_told_from_what_an_encoder_leaves(
+    tmp_path: Path, ffmpeg: str
+) -> None:
+    slow = [view("astronaut", 0.8 * index) for index in range(90)]
+    path = encode(tmp_path / "slow.mp4", frozen(slow, 40, 1), crf=28)
+    assert missing(find_damage(probe(path), ffmpeg)) == {40}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_repeats_in_uneven_motion_are_found(seed: int) -> None:
+    pictures = shaky(100, seed)
+    for first, count in ((20, 1), (45, 1), (70, 3)):
+        pictures = frozen(pictures, first, count)
+    assert missing(look(pictures)) == {20, 45, 70, 71, 72}
+
+
+def test_a_repeat_soon_after_a_cut_is_found() -> None:
+    pictures = [*pan(30, 6.0, "coffee"), *pan(40)]
+    assert missing(look(frozen(pictures, 32, 1))) == {32}
+
+
+def test_a_repeat_while_motion_gathers_speed_is_found() -> None:
+    pictures = [view("astronaut", 0.08 * index**2) for index in range(50)]
+    assert missing(look(frozen(pictures, 25, 1))) == {25}
+
+
+@pytest.mark.parametrize("sigma", [0, 8])
+def test_the_way_covered_tells_a_repeat_under_noise(sigma: float) -> None:
+    noise = np.random.default_rng(0).normal(0, sigma, (60, HEIGHT, WIDTH))
+    luma = np.stack([picture[:HEIGHT] for picture in frozen(pan(60), 30, 1)]) + noise
+    info = SimpleNamespace(bit_depth=8, plane_format="gray", alpha=False)
+    levels = np.clip(luma, 0, 255).round().astype(np.uint8)
+    frames = [Frame(index, index, (plane,)) for index, plane in enumerate(levels)]
+    signs = read_signs(frames, info)  # type: ignore[arg-type]
+    assert np.argmin(signs.covered) == 31
+    assert np.median(signs.covered) == pytest.approx(0.5, abs=0.03)
+
+
 @pytest.mark.parametrize("count", [1, 2, 8])
 def test_holes_in_the_timestamps_are_found(tmp_path: Path, ffmpeg: str, count: int) -> None:
     kept = [index for index in range(60) if not 30 <= index < 30 + count]
@@ -205,10 +252,11 @@ def test_frames_that_the_decoder_reports_are_found(tmp_path: Path, ffmpeg: str) 
     path, hurt = tmp_path / "hurt.mp4", []
     with av.open(str(whole)) as source, av.open(str(path), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
-        for number, packet in enumerate(source.demux(video=0)):
-            if not packet.size:
-                continue
-            if number == 20:
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        # The largest: a decoder may find nothing wrong with a few bytes, whatever they are.
+        largest = max(range(15, 25), key=lambda number: packets[number].size)
+        for number, packet in enumerate(packets):
+            if number == largest:
                 half = packet.size // 2
                 content = bytes(packet)[:half] + Random(3).randbytes(half)
                 hurt.append(packet.pts)
@@ -277,6 +325,16 @@ def one_in_five() -> list[Picture]:
     return [picture for index, picture in enumerate(pan(64)) for _ in range(1 + (index % 4 == 3))]
 
 
+def one_in_twenty_five() -> list[Picture]:
+    """24 frames per second shown at 25."""
+    return [picture for index, picture in enumerate(pan(72)) for _ in range(1 + (index % 24 == 12))]
+
+
+def limping() -> list[Picture]:
+    """A rate that was changed by a filter that blends: short steps and long ones."""
+    return [view("astronaut", 3.0 * (index + 0.35 * (index % 2))) for index in range(60)]
+
+
 def pose(count: int) -> list[Picture]:
     """Motion that stops, and goes on from where it stood."""
     moving = pan(60)
@@ -327,6 +385,7 @@ def slow_pan() -> list[Picture]:
     [
         *(still, slides, telecine, one_in_five, flash, cuts, held_before_a_cut, fade_to_black),
         *(black_between_scenes, brightening, slow_pan, lambda: held_each(2), lambda: held_each(3)),
+        *(one_in_twenty_five, limping, lambda: shaky(60)),
         *(lambda: pose(1), lambda: pose(4), lambda: pose(20), lambda: pan(80)),
         *(lambda: grain(still()), lambda: grain(cuts()), lambda: grain(flash())),
     ],

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -446,3 +447,28 @@ def test_an_exception_while_encoding_leaves_no_process(clips: Clips, tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         encode(info, interrupted(), tmp_path / "s.nut", clips.ffmpeg, EncodeSettings())
     assert children() == processes
+
+
+def test_a_signal_while_pyav_reads_is_heard(clips: Clips, ffmpeg: str) -> None:
+    """PyAV forgets what a signal's handler raises in the middle of a read."""
+
+    class Halt(BaseException):
+        pass
+
+    def halt(*_: object) -> None:
+        raise Halt
+
+    def decode_for_ever(delay_s: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, delay_s)
+        while True:
+            with Decoder(probe(clips.plain), ffmpeg=ffmpeg) as decoder:
+                assert sum(1 for _ in decoder) > 0
+
+    before = signal.signal(signal.SIGALRM, halt)
+    try:
+        for delay_s in np.linspace(0.002, 0.3, 12).tolist():
+            with pytest.raises(Halt):
+                decode_for_ever(delay_s)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

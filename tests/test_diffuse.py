@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vidrestore.errors import DeviceError, ExitCode
 from vidrestore.measure.metrics import score_clip
-from vidrestore.network import diffuse, precision, weights
+from vidrestore.network import diffuse, precision, shelf, weights
 from vidrestore.network.bridge import interpolate
 from vidrestore.network.diffuse import Levels, Restorer, pick_device
 from vidrestore.network.model import LEVELS, MULTIPLE_PX, ModelSpec, RestorationNet
@@ -43,7 +43,7 @@ def untrained_restorer(tmp_path_factory: pytest.TempPathFactory) -> Restorer:
 
 @pytest.fixture(scope="module")
 def packaged_restorer() -> Restorer:
-    return Restorer("denoise", weights.find("denoise"), "cpu")
+    return Restorer("denoise", shelf.find("denoise"), "cpu")
 
 
 def unclamped(frames: int, height: int, width: int) -> np.ndarray:

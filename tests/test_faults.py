@@ -6,13 +6,14 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Clips
+from tests.conftest import Clips, run_ffmpeg
 from tests.resuming import content, settings_of
 from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.encoders.planning import plan_encoding
@@ -141,6 +142,29 @@ def test_an_input_that_changes_under_us_is_an_error_and_can_be_put_back(
     assert content(output, ffmpeg) == content(tmp_path / "whole.mkv", ffmpeg)
 
 
+@pytest.mark.usefixtures("slowly")
+@pytest.mark.parametrize("deed", ["shrinks", "vanishes", "one more"])
+def test_a_folder_of_images_that_changes_under_us_is_an_error(
+    clips: Clips, tmp_path: Path, deed: str
+) -> None:
+    source, output = tmp_path / "images", tmp_path / "out.mkv"
+    source.mkdir()
+    run_ffmpeg(clips.ffmpeg, *clips.picture(frames=24), source / "%03d.png")
+    last = max(source.iterdir())
+
+    def act() -> None:
+        if deed == "shrinks":
+            os.truncate(last, last.stat().st_size // 2)
+        elif deed == "vanishes":
+            last.unlink()
+        else:
+            shutil.copy(last, source / "025.png")
+
+    with pytest.raises(InputError, match="while it was read"):
+        run(source, output, once(output, 1, act))
+    assert not output.exists()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     """Mounts a tmpfs of the size given."""
@@ -246,14 +270,27 @@ def test_a_disk_that_turns_read_only_is_an_output_error(
     assert finished(output) >= 4
 
 
+@pytest.mark.usefixtures("slowly")
 def test_a_clock_that_jumps_changes_nothing(
     clips: Clips, tmp_path: Path, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import time
-
+    """Neither what the clock says nor what it makes of the times of files."""
+    source, output = tmp_path / "in.mp4", tmp_path / "out.mkv"
+    shutil.copy(clips.plain, source)
     seconds = iter(range(10**9, 0, -(10**5)))
     monkeypatch.setattr(time, "time", lambda: float(next(seconds)))
-    run(clips.plain, tmp_path / "out.mkv")
+
+    def jump() -> None:
+        for path in (source, *work_folder(output).iterdir()):
+            os.utime(path, (4 * 10**9, 4 * 10**9))
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(source, output, once(output, 2, stop))
+    jump()
+    assert run(source, output, once(output, 4, jump)).resumed_frames >= 8
     monkeypatch.undo()
     run(clips.plain, tmp_path / "whole.mkv")
     assert content(tmp_path / "out.mkv", ffmpeg) == content(tmp_path / "whole.mkv", ffmpeg)

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.test_cli import REPOSITORY
 from vidrestore.errors import FfmpegError, OutputError
 from vidrestore.media.ffmpeg import FfmpegProcess, find_ffmpeg, keep_time_base, media_url, version
+from vidrestore.runs.processes import descendants
 
 
 def fake_ffmpeg(folder: Path, body: str) -> str:
@@ -93,3 +97,47 @@ def test_an_exception_kills_the_child(tmp_path: Path) -> None:
 def test_urls_are_taken_literally() -> None:
     assert media_url(Path("/a/-i %d:x.mp4")) == "file:/a/-i %d:x.mp4"
     assert media_url(Path("-y")).startswith("file:/")
+
+
+OUTLIVED = """
+import shutil, sys, time
+which = shutil.which
+shutil.which = lambda name, *rest: None if name == sys.argv[2] else which(name, *rest)
+from vidrestore.media.ffmpeg import FfmpegProcess
+FfmpegProcess([sys.argv[1], "-re", "-f", "lavfi", "-i", "testsrc=size=16x16", "-f", "null", "-"])
+print("started", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("hidden", ["nothing", "setpriv"])
+def test_ffmpeg_dies_with_us_however_we_die(ffmpeg: str, hidden: str) -> None:
+    """With setpriv, and with what stands in for it where there is none."""
+    words = [sys.executable, "-c", OUTLIVED, ffmpeg, hidden]
+    process = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    deadline_s = time.monotonic() + 60
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        while not (running := _ffmpegs(process.pid)):  # what comes before it becomes ffmpeg
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.communicate()
+    while _is_alive(running[0]) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    assert not _is_alive(running[0])
+
+
+def _ffmpegs(process: int) -> list[int]:
+    """Processes below another that are ffmpeg and nothing else."""
+    lines = {one: Path(f"/proc/{one}/cmdline").read_bytes() for one in descendants(process)}
+    return [one for one, line in lines.items() if b"ffmpeg" in line.split(b"\0")[0]]
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        return ") Z" not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False

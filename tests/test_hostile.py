@@ -14,7 +14,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
+from inspect import signature
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import av
@@ -402,24 +404,56 @@ def test_a_gap_of_years_is_not_filled() -> None:
         plan.between(0, 10**12)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.text(max_size=30) | st.from_regex(r"[-+\d.:/xskM=,eE]{0,12}"), st.integers(0, 10))
-def test_no_argument_raises_anything_but_a_usage_error(text: str, which: int) -> None:
-    parsers = [
-        arguments.parse_sigma,
-        arguments.parse_framerate,
-        arguments.parse_slow,
-        arguments.parse_cfr,
-        arguments.parse_bitrate,
-        arguments.parse_ffmpeg_args,
-        arguments.parse_channels,
-        arguments.parse_limits,
-        arguments.parse_latency,
-        lambda text: arguments.parse_rate(text, "--fps"),
-        lambda text: arguments.parse_time(text, "--start"),
-    ]
+PARSERS = {
+    name: parser
+    for name, parser in vars(arguments).items()
+    if name.startswith("parse_") and name != "parse_tasks"
+}
+
+_NUMBERS = st.sampled_from("0123456789\u00b2\u0663\uff11") | st.just("9" * 5000) | st.just("1e400")
+_PIECES = _NUMBERS | st.sampled_from(
+    ["nan", "inf", "-", "+", ".", ":", "/", "x", "s", "k", "M", "G", ",", "=", " ", "pixels"]
+)
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@settings(max_examples=150, deadline=None)
+@given(text=st.text(max_size=30) | st.lists(_PIECES, max_size=6).map("".join))
+def test_no_argument_raises_anything_but_a_usage_error(name: str, text: str) -> None:
+    parser = PARSERS[name]
+    more = ["--option"] if "option" in signature(parser).parameters else []
+    hint: str | None = "needs none"
+    try:
+        parser(text, *more)
+    except UsageError as error:
+        hint = error.hint
+    assert hint
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(max_size=10) | st.sampled_from(arguments.TASKS), max_size=4), st.booleans())
+def test_no_task_raises_anything_but_a_usage_error(names: list[str], timed: bool) -> None:
     with suppress(UsageError):
-        parsers[which](text)
+        assert set(arguments.parse_tasks(names, timed=timed)) <= set(arguments.TASKS)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["-", "a.mkv", "--", "", "%d.png"]).map(Path),
+    st.none() | st.sampled_from(["-", "a.mkv", "x", "a.y4m"]).map(Path),
+    st.booleans(),
+    st.none() | st.sampled_from([*arguments.PIPED, "mp4", ""]),
+    st.sampled_from(["normal", "low"]),
+)
+def test_pipes_are_taken_or_refused(
+    source: Path, output: Path | None, as_json: bool, piped: str | None, latency: Any
+) -> None:
+    with suppress(UsageError):
+        through = arguments.check_pipes(
+            source, output, as_json=as_json, piped=piped, latency=latency
+        )
+        assert through == (Path("-") in (source, output))
+        assert piped is None or output == Path("-")
 
 
 _WORDS = st.sampled_from(

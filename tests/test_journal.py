@@ -16,6 +16,7 @@ from vidrestore.encoders.planning import plan_encoding
 from vidrestore.errors import InputError, OutputError
 from vidrestore.media.clock import Clock
 from vidrestore.media.probe import probe
+from vidrestore.runs.identity import Witness, identify
 from vidrestore.runs.journal import (
     Ending,
     Facts,
@@ -23,8 +24,6 @@ from vidrestore.runs.journal import (
     Journal,
     JournalHeader,
     Landmark,
-    Witness,
-    identify,
     leave,
     load,
 )

@@ -8,21 +8,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from skimage import data
 from torch import Tensor
 
 from tests.conftest import Clips, decode_all
 from vidrestore.arguments import parse_memory
 from vidrestore.encoders.codecs import EncodeSettings
-from vidrestore.errors import DeviceError, UsageError
+from vidrestore.errors import DeviceError, ExitCode, Stopped, UsageError
 from vidrestore.media.probe import VideoInfo, probe
 from vidrestore.network.diffuse import Levels, Restorer
 from vidrestore.network.model import RestorationNet
 from vidrestore.network.windows import WindowPlan
+from vidrestore.report import restore_document
+from vidrestore.runs.journal import Journal
 from vidrestore.runs.memory import LADDER, applied, peak_bytes, within
 from vidrestore.runs.pipeline import restore
 from vidrestore.runs.processes import MemoryWatch, resident_bytes
@@ -87,6 +92,31 @@ def test_what_cannot_be_kept_is_refused_with_the_least_that_can(clips: Clips) ->
     (least,) = [word for word in (caught.value.hint or "").split() if word.endswith("M")]
     fitted = within(RestoreSettings(max_memory_bytes=parse_memory(least)), info)
     assert fitted.plan.window_frames == LADDER[-1].window_frames
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.tuples(st.integers(2, 16384), st.integers(2, 16384)),
+    st.integers(1, 1 << 36),
+    st.sampled_from(["h264", "hevc", "av1", "ffv1", "prores"]),
+    st.booleans(),
+    st.integers(1, 8),
+)
+def test_any_limit_is_kept_or_refused_with_one_that_is(
+    clips: Clips, size_px: tuple[int, int], limit: int, codec: str, fill: bool, steps: int
+) -> None:
+    info = sized(clips, *size_px)
+    encode = EncodeSettings(codec=codec)
+    asked = RestoreSettings(max_memory_bytes=limit, encode=encode, fill=fill, steps=steps)
+    try:
+        kept = within(asked, info)
+    except UsageError as error:
+        least = parse_memory((error.hint or "").split()[1])
+        assert least is not None
+        assert least > limit
+        kept = within(replace(asked, max_memory_bytes=least), info)
+        limit = least
+    assert peak_bytes(kept, info) <= limit
 
 
 def test_what_the_user_asks_for_is_kept_where_it_is_less(clips: Clips) -> None:
@@ -183,6 +213,40 @@ def test_tiles_are_halved_until_they_fit_and_nothing_is_lost(
         assert one.pts == other.pts
         difference = one.planes[0].astype(int) - other.planes[0]
         assert np.abs(difference).max() <= 2
+
+
+def test_tiles_that_were_halved_end_the_claim_of_identity_also_after_a_stop(
+    limited: Callable[[int, RuntimeError], list[int]],
+    clips: Clips,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoded = ("-c:v", "ffv1", "-pix_fmt", "yuv420p")
+    source = clips.make("wide.mkv", *encoded, source=Clips.picture("704x32", frames=18))
+    output, plan = tmp_path / "out.mkv", WindowPlan(3, 1, 3, 1)
+    settings = RestoreSettings(sigma=12, encode=EncodeSettings(codec="ffv1"), plan=plan)
+    add = Journal.add
+
+    def add_and_stop(self: Journal, *arguments: Any) -> None:
+        add(self, *arguments)
+        if len(self.records) == 2:
+            raise Stopped(ExitCode.TERMINATED)
+
+    with monkeypatch.context() as patch:
+        limited(320, OUT_OF_MEMORY[0])
+        patch.setattr(Journal, "add", add_and_stop)
+        with pytest.raises(Stopped):
+            restore(source, output, settings)
+    monkeypatch.undo()  # memory again
+    result = restore(source, output, settings)
+    assert 0 < result.resumed_frames < 18
+    (said,) = [line for line in result.warnings if "bit-identical" in line]
+    assert "ran out of memory" in said
+    notes = [entry.note for entry in result.receipt.entries if entry.subject == "bit-identity"]
+    assert notes == [said]
+    document = restore_document(result, settings)
+    assert document["resumed_frames"] == result.resumed_frames
+    assert "bit-identity" in [entry["subject"] for entry in document["receipt"]["entries"]]
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -19,6 +20,7 @@ from vidrestore.media.probe import VideoInfo, probe
 from vidrestore.network.windows import WindowPlan
 from vidrestore.runs import plan as planning
 from vidrestore.runs.memory import decoder_bytes, encoder_bytes, own_bytes
+from vidrestore.runs.pipeline import Pace
 from vidrestore.runs.plan import predict
 from vidrestore.runs.processes import Peaks
 from vidrestore.settings import RestoreSettings
@@ -50,7 +52,12 @@ def trial(monkeypatch: pytest.MonkeyPatch) -> list[RestoreSettings]:
         now_s[0] += 5.0
         shown = SimpleNamespace(path=output)
         return SimpleNamespace(
-            output=shown, wall_s=4.0, steady_fps=4.0, device="cpu", dtype="float32"
+            output=shown,
+            steady_fps=4.0,
+            pace=Pace(search_s=0.25, work_s=4.0, warm_up_s=0.5),
+            model_s=3.5,
+            device="cpu",
+            dtype="float32",
         )
 
     class Watch:
@@ -80,12 +87,14 @@ def test_time_and_disk_grow_with_the_frames(
 ) -> None:
     info = long(clips, monkeypatch, 1500)
     plan = WindowPlan(240, 0, 4, 0)
-    prediction = predict(clips.plain, tmp_path / "out.mp4", RestoreSettings(plan=plan))
+    prediction = predict(
+        clips.plain, tmp_path / "out.mp4", RestoreSettings(plan=plan), before_s=2.0
+    )
     tried = planning.TRIAL_PX // (1920 * 1080)
     assert prediction.trial_frames == tried == 15
     assert prediction.fps == pytest.approx(4)
-    # 5 s for 15 frames at 4 per second leave 1.25 s for what happens once.
-    assert prediction.wall_s == pytest.approx(1500 / 4 + 1.25)
+    # 5 s for 15 frames at 4 per second leave 1.25 s for what happens once; the program takes 2.
+    assert prediction.wall_s == pytest.approx(1500 / 4 + 1.25 + 2)
     assert prediction.work_bytes == 1000 * 1500 // 15
     (settings,) = trial
     # In seconds, half a frame short: 15 frames.
@@ -101,7 +110,26 @@ def test_what_overlaps_in_long_windows_is_counted(
     prediction = predict(clips.plain, tmp_path / "out.mp4", RestoreSettings(plan=plan))
     (settings,) = trial
     assert (settings.plan.window_frames, settings.plan.overlap_frames) == (5, 1)
-    assert prediction.fps == pytest.approx(4 * (5 / 4) / (24 / 12))
+    longer = (24 / 12) / (5 / 4)
+    assert 1 / prediction.fps == pytest.approx((3.75 + 3.5 * (longer - 1)) / 15)
+
+
+@pytest.mark.parametrize(("device", "fps"), [("cpu", 15 / 3.75), ("cuda", 15 / 2.75)])
+def test_only_a_graphics_card_works_beside_the_encoder(
+    clips: Clips, trial: list[RestoreSettings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    device: str, fps: float,
+) -> None:  # fmt: skip
+    long(clips, monkeypatch, 1500)
+    run = planning.restore
+
+    def restore(*arguments: Any) -> SimpleNamespace:
+        result = run(*arguments)
+        return SimpleNamespace(**{**vars(result), "device": device, "steady_fps": 6.0})
+
+    monkeypatch.setattr(planning, "restore", restore)
+    plan = WindowPlan(240, 0, 4, 0)
+    prediction = predict(clips.plain, tmp_path / "out.mp4", RestoreSettings(plan=plan))
+    assert prediction.fps == pytest.approx(fps)
 
 
 def test_what_fills_up_later_is_added_to_the_peak(

@@ -12,12 +12,15 @@ from vidrestore.degrade import MissingFrames, parse
 from vidrestore.errors import InputError, WeightsError
 from vidrestore.measure.baselines import minterpolate
 from vidrestore.measure.benchmark import BenchmarkSettings, benchmark
+from vidrestore.measure.cases import Case, CleanClips, Degraded, Suite
+from vidrestore.measure.judge import Judge
+from vidrestore.measure.methods import Predictor, interpolators
 from vidrestore.measure.metrics import score_clip
-from vidrestore.measure.prediction import Prediction, blend, repeat
+from vidrestore.measure.prediction import blend, repeat
 from vidrestore.measure.rows import Benchmark, Row, summarise
 from vidrestore.media.ffmpeg import find_ffmpeg
 from vidrestore.report import benchmark_document
-from vidrestore.tables import benchmark_table
+from vidrestore.standings import benchmark_table
 
 FFMPEG = find_ffmpeg()
 
@@ -46,9 +49,15 @@ def without(clip: np.ndarray, spec: str) -> tuple[np.ndarray, np.ndarray]:
     return clip * known[:, None, None, None], known
 
 
+def case_of(clip: np.ndarray, spec: str) -> Case:
+    clean = CleanClips((), FFMPEG, scenes={"walk": lambda: clip})
+    return Case(spec, "interpolate", Degraded(parse(spec), clean))
+
+
 def rows_of(clip: np.ndarray, spec: str, ffmpeg: str | None = None) -> dict[str, Row]:
-    rows = Prediction(missing_frames(spec), None, ffmpeg=ffmpeg).rows("walk", clip)
-    return {row.method: row for row in rows}
+    case, judge = case_of(clip, spec), Judge(FFMPEG)
+    [item] = case.source.items()
+    return {method.name: judge.judge(case, item, method).row for method in interpolators(ffmpeg)}
 
 
 @pytest.mark.parametrize("spec", ["drop:2", "drop:3", "drop:5", "gap:1", "gap:3", "gap:8"])
@@ -99,7 +108,8 @@ def test_only_predicted_frames_are_scored_in_eight_bits() -> None:
     row = rows_of(clip, "drop:2")["blend"]
     rounded = np.rint((clip[0] + clip[2]) / 2 * 255) / 255
     assert row.psnr_db == pytest.approx(score_clip(clip[1:2], rounded[None]).psnr_db, abs=1e-4)
-    assert (row.frames, row.input, row.input_psnr_db) == (1, "drop:2", None)
+    assert (row.frames, row.case, row.input_psnr_db) == (1, "drop:2", None)
+    assert [frame.index for frame in row.per_frame] == [1]
     assert "8 bits" in (row.note or "")
 
 
@@ -118,16 +128,16 @@ def test_methods_never_see_the_missing_frames() -> None:
     clip = moving(6)
     spoiled = clip.copy()
     spoiled[1::2] = 1 - spoiled[1::2]
-    known = missing_frames("drop:2").known(6)
     seen: list[np.ndarray] = []
 
     def watch(given: np.ndarray, known: np.ndarray) -> np.ndarray:
         seen.append(given.copy())
         return blend(given, known)
 
-    prediction = Prediction(missing_frames("drop:2"), None)
     for version in (clip, spoiled):
-        prediction._row("walk", "watch", watch, version, known)
+        case = case_of(version, "drop:2")
+        [item] = case.source.items()
+        Judge(FFMPEG).judge(case, item, Predictor("watch", watch))
     np.testing.assert_array_equal(seen[0], seen[1])
 
 
@@ -138,7 +148,7 @@ def test_every_method_has_a_row_and_flow_beats_blending() -> None:
     result = Benchmark("gap:3", 0, tuple(rows.values()), summarise(list(rows.values())))
     json.dumps(benchmark_document(result), allow_nan=False)
     headers = [str(column.header) for column in benchmark_table(result).columns]
-    assert "input PSNR" not in headers
+    assert "gain" not in headers
     assert "one-sided PSNR" not in headers
 
 
@@ -149,6 +159,7 @@ def test_a_clip_too_short_to_take_frames_out_of_says_so() -> None:
 
 
 def test_predicting_without_weights_for_it_is_a_weights_error(tmp_path: Path) -> None:
-    settings = BenchmarkSettings("drop:2", weights=tmp_path, device="cpu")
+    settings = BenchmarkSettings(weights=tmp_path, device="cpu")
+    suite = Suite("drop:2", (case_of(moving(3), "drop:2"),))
     with pytest.raises(WeightsError, match="interpolate"):
-        benchmark([tmp_path], settings, lambda text: None)
+        benchmark(suite, settings, lambda text: None)

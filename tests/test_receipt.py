@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -252,3 +253,15 @@ def test_a_file_that_was_cut_off_still_gets_its_receipt(
     result = restore(source, tmp_path / "out.mkv", RestoreSettings(sigma=5, encode=FAST))
     assert result.receipt.lost == ()
     assert len(result.receipt.entries) > 5
+
+
+def test_a_mean_rate_of_nothing_is_no_rate(clips: Clips) -> None:
+    """As where damage has made a duration enormous."""
+    after = manifest_of(clips.plain)
+    video = after.streams[after.video]
+    still = replace(video, facts={**video.facts, "frame rate": "0"})
+    before = replace(after, streams=(still, *after.streams[1:]))
+    assert after.video == 0
+    found = receipt(before, after, [0, 1], asked={}, losses=[])
+    assert "frame rate" not in {entry.subject for entry in found.entries}
+    found.demand()

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Clips
-from tests.resuming import REPOSITORY, Runs, content, here
+from tests.resuming import REPOSITORY, assert_no_orphan, content, here, make_film, make_networks
 from vidrestore.cli import main
 from vidrestore.errors import OutputError
-from vidrestore.network import weights
-from vidrestore.network.model import ModelSpec, RestorationNet
 from vidrestore.runs.journal import Journal, load
 from vidrestore.runs.pipeline import RestoreResult
 from vidrestore.runs.workfolder import WorkFolder, work_folder
-from vidrestore.timing.fill import CANDIDATES
 
 STEADY = {"plan": {"segment_frames": 12, "context_frames": 2, "window_frames": 6,
                    "overlap_frames": 1}}  # fmt: skip
@@ -36,28 +31,8 @@ class KilledError(Exception):
 
 
 @pytest.fixture(scope="module")
-def runs() -> Iterator[Runs]:
-    server = Runs()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def film(clips: Clips) -> Path:
-    path = clips.folder / "film.mp4"
-    shots = [("testsrc", 19), ("mandelbrot", 22), ("smptebars", 12), ("testsrc2", 19)]
-    inputs, graph = [], ""
-    for number, (kind, frames) in enumerate(shots):
-        inputs += ["-f", "lavfi", "-i", f"{kind}=size=64x48:rate=24,trim=end_frame={frames}"]
-        graph += f"[{number}]setsar=1,format=yuv420p[s{number}];"
-    graph += "[s0][s1][s2][s3]concat=n=4,noise=alls=8:allf=t:all_seed=3,settb=1/90000,"
-    graph += "setpts='N*3750+mod(N,3)*411+if(gt(N,30),1700,0)'[v]"
-    timing = ("-fps_mode", "passthrough", "-enc_time_base", "1/90000")
-    video = ("-c:v", "libx264", "-bf", "3", "-g", "10", "-c:a", "aac")
-    return clips.make(
-        path.name, "-filter_complex", graph, "-map", "[v]", "-map", "4:a", *timing, *video,
-        source=[*inputs, *clips.tone(3.0)],
-    )  # fmt: skip
+    return make_film(clips, "film.mp4", (19, 22, 12, 19))
 
 
 @pytest.fixture(scope="module")
@@ -71,20 +46,7 @@ def avi(clips: Clips, film: Path) -> Path:
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small weights that do something, for both tasks."""
-    import torch
-
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("weights")
-    for task, spec in {
-        "denoise": ModelSpec(channels=(8, 8, 8)),
-        "interpolate": ModelSpec(channels=(8, 8, 8), candidates=CANDIDATES),
-    }.items():
-        net = RestorationNet(spec)
-        with torch.no_grad():
-            for parameter in net.parameters():
-                parameter.add_(0.02 * torch.randn_like(parameter))
-        weights.save(net, folder, task=task, size="test", card={})
-    return folder
+    return make_networks(tmp_path_factory.mktemp("weights"))
 
 
 def interrupt(
@@ -112,61 +74,6 @@ def facts(result: RestoreResult) -> tuple[object, ...]:
         result.frames, result.made_frames, result.cuts, result.drift, result.sigma,
         result.check.frames_found, result.warnings,
     )  # fmt: skip
-
-
-def killed_until_done(
-    runs: Runs, kills: int, source: Path, folder: Path, ffmpeg: str, seed: int
-) -> None:
-    output, whole = folder / "out.mp4", folder / "whole.mp4"
-    for _ in range(2):  # the second is not slowed down by first times
-        whole.unlink(missing_ok=True)
-        start_s = time.monotonic()
-        runs.start(source, whole)
-        assert runs.finish()["status"] == 0
-        wall_s = time.monotonic() - start_s
-    wanted = content(whole, ffmpeg)
-    moments = random.Random(seed)
-    for _ in range(kills):
-        runs.start(source, output)
-        time.sleep(moments.uniform(0.3, 1) * wall_s)
-        with suppress(ProcessLookupError):  # it was quicker
-            os.kill(runs.pid, signal.SIGKILL)
-        said = runs.finish()
-        assert said["status"] in (-signal.SIGKILL, 0), said
-        assert_no_orphan(output)
-        if output.exists():  # killed after the end: it must be whole
-            assert content(output, ffmpeg) == wanted
-            output.unlink()
-    runs.start(source, output)
-    said = runs.finish()
-    assert said["status"] == 0, said
-    assert content(output, ffmpeg) == wanted
-    assert sorted(path.name for path in folder.iterdir()) == ["out.mp4", "whole.mp4"]
-
-
-def assert_no_orphan(output: Path) -> None:
-    """No process still has the output's name on its command line."""
-    deadline_s = time.monotonic() + 10
-    while time.monotonic() < deadline_s:
-        lines = []
-        for entry in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                lines.append(entry.read_bytes())
-            except OSError:
-                continue
-        if not any(str(output).encode() in line for line in lines):
-            return
-        time.sleep(0.05)
-    raise AssertionError("an ffmpeg outlives us")
-
-
-@pytest.mark.parametrize(
-    "kills", [5, pytest.param(50, marks=pytest.mark.slow)], ids=["few", "many"]
-)
-def test_killed_at_random_moments_the_result_is_the_same(
-    runs: Runs, film: Path, tmp_path: Path, ffmpeg: str, kills: int
-) -> None:
-    killed_until_done(runs, kills, film, tmp_path, ffmpeg, seed=kills)
 
 
 MODES: dict[str, dict[str, Any]] = {
@@ -270,6 +177,23 @@ def test_a_run_that_only_lacked_its_end_is_joined(
     assert content(output, ffmpeg) == content(tmp_path / "whole.mp4", ffmpeg)
 
 
+def test_a_run_that_died_between_its_last_segment_and_its_end_goes_on(
+    film: Path, tmp_path: Path, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.mp4"
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "end", _die)
+        with pytest.raises(KilledError):
+            here(film, output)
+    left = load(work_folder(output))
+    assert left is not None
+    assert left.frames == 72
+    result = here(film, output)
+    assert result.resumed_frames == 72 - left.records[-1].frames
+    here(film, tmp_path / "whole.mp4")
+    assert content(output, ffmpeg) == content(tmp_path / "whole.mp4", ffmpeg)
+
+
 def _die(*_: object, **__: object) -> None:
     raise KilledError
 
@@ -368,14 +292,43 @@ def test_what_cannot_be_kept_ends_the_claim_of_identity(
     interrupt(monkeypatch, 2, film, output)
     path = work_folder(output) / "journal.jsonl"
     text = path.read_text()
-    assert '"cores": ' in text
-    path.write_text(text.replace('"cores": ', '"cores": 9'))
+    assert '"processor": "' in text
+    path.write_text(text.replace('"processor": "', '"processor": "another than '))
     interrupt(monkeypatch, 2, film, output)
     result = here(film, output)
     assert result.resumed_frames > 0
     said = [warning for warning in result.warnings if "bit-identical" in warning]
     assert len(said) == 1
-    assert "cores" in said[0]
+    assert "processor was another than" in said[0]
+    (entry,) = [one for one in result.receipt.entries if one.subject == "bit-identity"]
+    assert (entry.status, entry.note) == ("changed as announced", said[0])
+
+
+def test_the_encoders_threads_of_the_first_run_are_kept(
+    clips: Clips, tmp_path: Path, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vidrestore.encoders import encode
+    from vidrestore.runs import pipeline
+
+    picture = clips.picture("64x256", frames=24)
+    source = clips.make("tall.mkv", "-c:v", "ffv1", "-pix_fmt", "yuv420p", source=picture)
+    output = tmp_path / "out.mkv"
+    monkeypatch.setattr(pipeline, "cores", lambda: 4)
+    interrupt(monkeypatch, 2, source, output)
+    monkeypatch.setattr(pipeline, "cores", lambda: 2)
+    commands: list[list[str]] = []
+    compose = encode.encode_command
+
+    def composed(*arguments: Any) -> list[str]:
+        commands.append(compose(*arguments))
+        return commands[-1]
+
+    monkeypatch.setattr(encode, "encode_command", composed)
+    result = here(source, output)
+    assert 0 < result.resumed_frames < 24
+    assert not result.warnings
+    assert commands
+    assert all(line[line.index("-threads") + 1] == "6" for line in commands)
 
 
 def test_two_runs_do_not_write_one_output(film: Path, tmp_path: Path) -> None:
@@ -392,8 +345,8 @@ from vidrestore import cli
 from vidrestore.runs import pipeline
 from tests.resuming import PLAN
 original = pipeline.restore
-def short(source, output, settings, on_progress):
-    return original(source, output, replace(settings, plan=PLAN), on_progress)
+def short(source, output, settings, *rest):
+    return original(source, output, replace(settings, plan=PLAN), *rest)
 pipeline.restore = short
 cli.main(sys.argv[1:])
 """
@@ -430,6 +383,43 @@ def test_a_signal_keeps_what_is_finished_and_says_how_to_go_on(
     assert left.frames >= 8
 
 
+SLOW_TO_END = """
+import time
+from pathlib import Path
+from vidrestore.runs import journal
+def leave(work, error):
+    Path(work.path, "partial-leaving").touch()
+    time.sleep(600)
+journal.leave = leave
+"""
+
+
+def test_a_second_signal_does_not_wait(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    argv = [sys.executable, "-c", SLOW_TO_END + STOPPED, "restore", str(film), "-o", str(output)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    options = ["-q", "--preset", "ultrafast", "--steps", "8"]
+    process = subprocess.Popen([*argv, *options], cwd=REPOSITORY, env=environment)
+    try:
+        await_that((work_folder(output) / "journal.jsonl").exists)
+        process.send_signal(signal.SIGINT)
+        await_that((work_folder(output) / "partial-leaving").exists)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+    finally:
+        process.kill()
+    assert_no_orphan(output)
+    assert not output.exists()
+    assert here(film, output).frames == 72
+
+
+def await_that(holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
 def test_clean_removes_what_is_ours_and_says_so(
     film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -447,7 +437,7 @@ def test_clean_removes_what_is_ours_and_says_so(
         main(["clean", str(tmp_path)])
     assert not ended.value.code
     said = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("removed") for line in said) == 2
+    assert sum(line.startswith(f"removed {tmp_path}") for line in said) == 2
     assert any("finished frames" in line for line in said)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
     assert left == [

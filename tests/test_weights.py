@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from vidrestore.errors import ExitCode, WeightsError
-from vidrestore.network import weights
+from vidrestore.network import shelf, weights
 from vidrestore.network.model import LEVELS, ModelSpec, RestorationNet
 
 SPEC = ModelSpec((8, 8, 16), middle_blocks=1, attention_heads=2, attention_radius=2)
@@ -17,7 +17,7 @@ SPEC = ModelSpec((8, 8, 16), middle_blocks=1, attention_heads=2, attention_radiu
 
 @pytest.fixture(autouse=True)
 def _no_weights_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(weights.ENVIRONMENT, raising=False)
+    monkeypatch.delenv(shelf.ENVIRONMENT, raising=False)
 
 
 def network() -> RestorationNet:
@@ -131,9 +131,9 @@ def test_an_explicit_file_or_folder_goes_before_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = saved(tmp_path / "a"), saved(tmp_path / "b")
-    monkeypatch.setenv(weights.ENVIRONMENT, str(second))
-    assert weights.find("denoise", first) == first
-    assert weights.find("denoise", first.parent) == first
+    monkeypatch.setenv(shelf.ENVIRONMENT, str(second))
+    assert shelf.find("denoise", first) == first
+    assert shelf.find("denoise", first.parent) == first
 
 
 def test_the_environment_names_a_file_or_a_folder(
@@ -141,13 +141,13 @@ def test_the_environment_names_a_file_or_a_folder(
 ) -> None:
     path = saved(tmp_path)
     for place in (path, tmp_path):
-        monkeypatch.setenv(weights.ENVIRONMENT, str(place))
-        assert weights.find("denoise") == path
+        monkeypatch.setenv(shelf.ENVIRONMENT, str(place))
+        assert shelf.find("denoise") == path
 
 
 def test_the_package_brings_weights_that_verify() -> None:
-    loaded = weights.load(weights.find("denoise"))
-    assert loaded.path.parent == weights.packaged_folder()
+    loaded = weights.load(shelf.find("denoise"))
+    assert loaded.path.parent == shelf.packaged_folder()
     assert loaded.task == "denoise"
     assert loaded.path.stem.endswith(loaded.sha256[:8])
     assert {"recipe", "training"} <= set(loaded.card)
@@ -155,7 +155,7 @@ def test_the_package_brings_weights_that_verify() -> None:
 
 def search_refusal(task: str, place: Path) -> WeightsError:
     with pytest.raises(WeightsError) as caught:
-        weights.find(task, place)
+        shelf.find(task, place)
     assert caught.value.hint
     return caught.value
 

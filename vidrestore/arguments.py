@@ -14,7 +14,7 @@ from vidrestore.media.timeline import HIGHEST_FPS, LOWEST_FPS, MOST_MADE, Rate
 
 Deinterlace = Literal["auto", "on", "off"]
 Latency = Literal["normal", "low"]
-TASKS = ("auto", "denoise", "deblur", "interpolate")
+TASKS = ("auto", "denoise", "deblur", "mixed", "interpolate")
 PIPED = ("matroska", "mpegts", "nut", "y4m")
 """Containers that can be written into a pipe."""
 PIPE = Path("-")
@@ -58,13 +58,13 @@ def parse_time(text: str | None, option: str) -> int | Fraction | None:
     """Frames (120), seconds (4.5 or 4s) or a timecode (00:01:02.5)."""
     if text is None:
         return None
-    if text.isascii() and text.isdigit():
+    if re.fullmatch(r"\d{1,15}", text, re.ASCII):
         return int(text)
-    timecode = re.fullmatch(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)", text, re.ASCII)
+    timecode = re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:\.\d{0,15})?)", text, re.ASCII)
     if timecode:
         hours, minutes, seconds = timecode.groups()
         return int(hours or 0) * 3600 + int(minutes) * 60 + Fraction(seconds)
-    seconds_only = re.fullmatch(r"(\d+\.?\d*|\.\d+)s?", text, re.ASCII)
+    seconds_only = re.fullmatch(r"(\d{1,9}\.?\d{0,15}|\.\d{1,15})s?", text, re.ASCII)
     if seconds_only:
         return Fraction(seconds_only[1])
     raise UsageError(
@@ -146,7 +146,8 @@ def parse_slow_audio(text: str) -> Literal["drop", "stretch"]:
 def parse_channels(text: str) -> tuple[int, int, int]:
     """Three channel counts, such as 64,96,128."""
     parts = text.split(",")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) % 8 == 0 for part in parts):
+    known = [re.fullmatch(r"\d{1,5}", part, re.ASCII) is not None for part in parts]
+    if len(parts) != 3 or not all(known) or any(int(part) % 8 for part in parts):
         raise UsageError(
             f"--channels {text} is not understood", hint="three multiples of 8, such as 64,96,128"
         )
@@ -158,7 +159,7 @@ def parse_bitrate(text: str | None) -> int | None:
     """Bits per second: 8000000, 8000k or 8M."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM]?)", text)
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)([kKmM]?)", text, re.ASCII)
     bits = (
         round(float(match[1]) * {"": 1, "k": 1000, "m": 1_000_000}[match[2].lower()])
         if match

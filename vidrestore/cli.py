@@ -9,7 +9,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -23,27 +25,26 @@ from vidrestore.arguments import (
     PIPE,
     check_pipes,
     default_output,
-    parse_bitrate,
-    parse_cfr,
     parse_channels,
-    parse_deinterlace,
-    parse_ffmpeg_args,
     parse_framerate,
     parse_latency,
     parse_limits,
-    parse_memory,
-    parse_rate,
-    parse_sigma,
-    parse_slow,
-    parse_slow_audio,
-    parse_tasks,
-    parse_time,
 )
-from vidrestore.errors import ExitCode, Stopped, UsageError, VidrestoreError
+from vidrestore.asked import RestoreOptions, spread
+from vidrestore.errors import (
+    BatchError,
+    ExitCode,
+    OutputError,
+    Stopped,
+    UsageError,
+    VidrestoreError,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from vidrestore.batch.jobs import Event
+    from vidrestore.batch.overview import Overview
     from vidrestore.runs.segments import Progress
     from vidrestore.settings import RestoreSettings
 
@@ -68,6 +69,9 @@ class _Console(Console):
 stdout = _Console()
 stderr = _Console(stderr=True)
 
+WIDEST = 300
+"""Columns of text for a table that goes into a file."""
+
 
 @app.callback(invoke_without_command=True)
 def _root(
@@ -81,47 +85,25 @@ def _root(
 
 
 @app.command()
+@spread
 def restore(
     source: options.Input,
+    *,
     output: options.Output = None,
-    task: options.Task = None,
-    sigma: options.Sigma = "auto",
-    strength: options.Strength = 1.0,
-    steps: options.Steps = 1,
-    seed: options.Seed = 0,
+    asked: RestoreOptions,
     reference: options.Reference = None,
     self_test: options.SelfTest = False,
     compare: options.Split = None,
-    deinterlace: options.Deinterlace = "auto",
     latency: options.Latency = "normal",
     piped: options.PipeFormat = None,
-    fps: options.Fps = None,
-    fill: options.Fill = False,
-    slow: options.Slow = None,
-    slow_audio: options.SlowAudio = "drop",
-    cfr: options.Cfr = None,
     cuts: options.Cuts = None,
     write_cuts: options.WriteCuts = None,
-    device: options.Device = "auto",
-    weights: options.WeightsPath = None,
-    codec: options.Codec = "h264",
-    crf: options.Crf = None,
-    preset: options.Preset = None,
-    bitrate: options.Bitrate = None,
-    pix_fmt: options.PixFmt = None,
-    hardware: options.Hardware = False,
-    post: options.Post = None,
-    ffmpeg_args: options.FfmpegArgs = None,
-    start: options.Start = None,
-    end: options.End = None,
     framerate: options.Framerate = None,
-    limits: options.Limits = None,
-    max_memory: options.MaxMemory = None,
+    ray: options.Ray = None,
     dry_run: options.DryRun = False,
     overwrite: options.Overwrite = False,
     resume: options.Resume = True,
     keep_work: options.KeepWork = False,
-    ffmpeg: options.Ffmpeg = None,
     report: options.Report = None,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -132,80 +114,61 @@ def restore(
     from vidrestore.media import inspection
 
     inspection.prepare()  # while the rest is loaded
-    from vidrestore.containers.mux import suggest_output
-    from vidrestore.encoders.codecs import EncodeSettings
-    from vidrestore.media.timeline import Retiming
+    from vidrestore.cluster.connection import connect
+    from vidrestore.page.reportfile import ReportFile, demand_no_page
     from vidrestore.report import restore_document, to_json
     from vidrestore.runs.pipeline import restore as run
-    from vidrestore.settings import RestoreSettings
     from vidrestore.tables import receipt_table, restore_table
 
     through_pipe = check_pipes(
         source, output, as_json=as_json, piped=piped, latency=parse_latency(latency)
     )
-    retiming = Retiming(fps=parse_rate(fps, "--fps"), slow=parse_slow(slow), cfr=parse_cfr(cfr))
-    settings = RestoreSettings(
-        tasks=parse_tasks(task, timed=fill or retiming != Retiming()),
-        sigma=parse_sigma(sigma),
-        strength=strength,
-        steps=steps,
-        seed=seed,
-        device=device,
-        weights=weights,
-        encode=EncodeSettings(
-            codec=codec,
-            crf=crf,
-            preset=preset,
-            bitrate_bps=parse_bitrate(bitrate),
-            pix_fmt=pix_fmt,
-            hardware=hardware,
-            post=post,
-            extra=parse_ffmpeg_args(ffmpeg_args),
-        ),
-        start=parse_time(start, "--start"),
-        end=parse_time(end, "--end"),
+    settings = asked.settings(
         framerate=parse_framerate(framerate),
         overwrite=overwrite,
         resume=resume,
         keep_work=keep_work,
-        ffmpeg=ffmpeg,
         reference=reference,
         compare=compare,
         self_test=self_test,
-        retiming=retiming,
-        fill=fill,
         cuts=cuts,
         write_cuts=write_cuts,
-        slow_audio=parse_slow_audio(slow_audio),
-        deinterlace=parse_deinterlace(deinterlace),
         latency=parse_latency(latency),
-        limits=parse_limits(limits),
-        max_memory_bytes=parse_memory(max_memory),
     )
-    if through_pipe and (dry_run or max_memory is not None):
-        asked = "--dry-run" if dry_run else "--max-memory"
-        raise UsageError(f"{asked} is for files, not for pipes", hint=f"leave out {asked}")
+    if through_pipe and (dry_run or settings.max_memory_bytes is not None):
+        refused = "--dry-run" if dry_run else "--max-memory"
+        raise UsageError(f"{refused} is for files, not for pipes", hint=f"leave out {refused}")
+    if ray is not None and (dry_run or through_pipe):
+        raise UsageError("--ray is for runs from file to file", hint="leave out --ray")
+    if through_pipe:
+        demand_no_page(report, "a pipe")
     if through_pipe and output is not None:
         _restore_stream(source, output, settings, piped, report, quiet=quiet, as_json=as_json)
         return
-    target, note = output, None
-    if target is None:
-        info = inspection.inspect(source, settings.framerate, settings.limits)
-        target, note = suggest_output(info, default_output(source))
+    target, note = _target(source, output, settings)
     if dry_run:
         _show_plan(source, target, settings, report, as_json=as_json)
         return
-    with _Bar(quiet=quiet) as bar:
-        result = run(source, target, settings, bar.update)
+    others = (source, target, reference, compare)
+    written = ReportFile.of(report, overwrite=overwrite, others=others)
+    with connect(ray) as crew, _Bar(quiet=quiet) as bar:
+        result = run(source, target, settings, bar.update, crew)
     if note is not None:
         result = replace(result, warnings=(note, *result.warnings))
     document = restore_document(result, settings)
-    if report is not None:
-        report.write_text(to_json(document) + "\n")
+    if written is not None and written.is_page:
+        from vidrestore.page.layout import build
+        from vidrestore.page.restored import restoration_page
+
+        written.write(build(restoration_page(source, target, settings, result)))
+    elif written is not None:
+        written.write(to_json(document) + "\n")
     if as_json:
         _print_json(to_json(document))
     elif not quiet:
-        if result.sigma is not None:
+        if result.chosen is not None:
+            stderr.print(f"task {result.chosen}", highlight=False)
+        elif result.sigma is not None:
             found = "estimated" if settings.sigma is None else "given"
             stderr.print(f"noise level {result.sigma:.1f} ({found})")
         if verbose:
@@ -226,11 +189,14 @@ def _show_plan(
     as_json: bool,
 ) -> None:
     """Predict what a run takes."""
+    from vidrestore.page.reportfile import demand_no_page
     from vidrestore.report import plan_document, to_json
     from vidrestore.runs.plan import predict
+    from vidrestore.runs.processes import age_s
     from vidrestore.tables import plan_table
 
-    prediction = predict(source, target, settings)
+    demand_no_page(report, "a plan")
+    prediction = predict(source, target, settings, before_s=age_s())
     document = plan_document(prediction)
     if report is not None:
         report.write_text(to_json(document) + "\n")
@@ -241,47 +207,123 @@ def _show_plan(
 
 
 @app.command()
+@spread
 def plan(
-    source: options.Input,
+    source: options.Source,
+    *,
     output: options.Output = None,
-    task: options.Task = None,
-    steps: options.Steps = 1,
-    fps: options.Fps = None,
-    device: options.Device = "auto",
-    weights: options.WeightsPath = None,
-    codec: options.Codec = "h264",
-    crf: options.Crf = None,
-    preset: options.Preset = None,
-    start: options.Start = None,
-    end: options.End = None,
+    asked: RestoreOptions,
     framerate: options.Framerate = None,
-    limits: options.Limits = None,
-    max_memory: options.MaxMemory = None,
-    ffmpeg: options.Ffmpeg = None,
+    report: options.Document = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Predict what restoring a video takes: time, memory, disk. `restore --dry-run` is the same."""
-    restore(
-        source=source,
-        output=output,
-        task=task,
-        steps=steps,
-        fps=fps,
-        device=device,
-        weights=weights,
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        start=start,
-        end=end,
-        framerate=framerate,
-        limits=limits,
-        max_memory=max_memory,
-        ffmpeg=ffmpeg,
-        as_json=as_json,
-        dry_run=True,
-    )
+    if PIPE in (source, output):
+        raise UsageError("plan is for files, not for pipes", hint="name a file")
+    settings = asked.settings(framerate=parse_framerate(framerate))
+    target, _ = _target(source, output, settings)
+    _show_plan(source, target, settings, report, as_json=as_json)
+
+
+def _target(
+    source: Path, output: Path | None, settings: RestoreSettings
+) -> tuple[Path, str | None]:
+    """The file to write, and a note if another was chosen than the input's name suggests."""
+    if output is not None:
+        return output, None
+    from vidrestore.containers.mux import suggest_output
+    from vidrestore.media.inspection import inspect
+
+    info = inspect(source, settings.framerate, settings.limits)
+    return suggest_output(info, default_output(source))
+
+
+@app.command()
+@spread
+def batch(
+    inputs: options.Inputs = None,
+    *,
+    out: options.OutputFolder,
+    lists: options.Lists = None,
+    template: options.NameTemplate = "{stem}.restored{suffix}",
+    jobs: options.Jobs = 1,
+    ray: options.Ray = None,
+    watch: options.Watch = False,
+    asked: RestoreOptions,
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = True,
+    keep_work: options.KeepWork = False,
+    report: options.LinesReport = None,
+    csv: options.Csv = None,
+    quiet: options.Quiet = False,
+    as_json: options.JsonLines = False,
+    debug: options.Debug = False,
+) -> None:
+    """Restore many files: folders, patterns, lists. What is done already is skipped."""
+    from vidrestore.batch import account, workers
+    from vidrestore.batch.batching import run
+    from vidrestore.batch.desk import BatchSettings
+    from vidrestore.batch.jobs import Settled
+    from vidrestore.batch.overview import Overview
+    from vidrestore.cluster.connection import connect
+
+    settings = asked.settings(overwrite=overwrite, resume=resume, keep_work=keep_work)
+    if settings.max_memory_bytes is not None:  # it is for all processes together
+        settings = replace(settings, max_memory_bytes=settings.max_memory_bytes // jobs)
+    _check_folders(report, csv)
+    wanted = BatchSettings(tuple(inputs or ()), out, tuple(lists or ()), template, settings, watch)
+    enlist = None if ray is None else partial(connect, ray)
+    overview = Overview()
+    try:
+        with (
+            closing(run(wanted, partial(workers.run, processes=jobs, enlist=enlist))) as events,
+            _Board(overview, quiet=quiet) as board,
+        ):
+            for event in events:
+                overview.add(event)
+                board.update(event)
+                if as_json and isinstance(event, Settled):
+                    _print_json(account.to_line(account.item_document(event.item)))
+    except Stopped as stopped:
+        finished = f"{len(overview.items)} of {overview.files} files are finished"
+        stopped.add_note(f"{finished}, and the same command goes on after them")
+        _show_batch(overview, report, csv, quiet=quiet, as_json=as_json)
+        raise
+    _show_batch(overview, report, csv, quiet=quiet, as_json=as_json)
+    if overview.failed:
+        raise BatchError(
+            f"{len(overview.failed)} of {overview.files} files failed",
+            hint="the same command again, once they are mended: what is finished is skipped",
+        )
+
+
+def _show_batch(
+    overview: Overview, report: Path | None, csv: Path | None, *, quiet: bool, as_json: bool
+) -> None:
+    """The summary, in every form that is asked for."""
+    from vidrestore.batch import account
+    from vidrestore.batch.board import summary_table
+
+    if report is not None:
+        report.write_text(account.to_lines(overview))
+    if csv is not None:
+        csv.write_text(account.to_csv(overview), encoding="utf-8", errors="surrogateescape")
+    if as_json:
+        _print_json(account.to_line(account.batch_document(overview)))
+    elif not quiet:
+        stdout.print(summary_table(overview))
+    for item in overview.failed:
+        said = str(item.failure)
+        named = said if str(item.source) in said else f"{item.source}: {said}"
+        stderr.print(Text("failed:", "red"), _one_line(named), soft_wrap=True)
+
+
+def _check_folders(*files: Path | None) -> None:
+    """Refuse at the beginning what could not be written at the end."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise OutputError(f"no such folder: {file.parent}", hint="make it, or name another")
 
 
 def _restore_stream(
@@ -335,29 +377,41 @@ def compare_command(
     framerate: options.Framerate = None,
     limits: options.Limits = None,
     ffmpeg: options.Ffmpeg = None,
+    report: options.Report = None,
+    overwrite: options.Overwrite = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Score one video against another: PSNR and SSIM, aligned in time."""
+    """Score one video against another: PSNR and SSIM, aligned in time and size."""
     from vidrestore.measure.compare import RgbReader, compare
     from vidrestore.media.ffmpeg import find_ffmpeg
+    from vidrestore.page.reportfile import ReportFile
     from vidrestore.report import compare_document, comparison_warnings, to_json
     from vidrestore.tables import compare_table
 
+    written = ReportFile.of(report, overwrite=overwrite, others=(reference, test))
     executable, rate, bounds = find_ffmpeg(ffmpeg), parse_framerate(framerate), parse_limits(limits)
-    comparison = compare(
-        RgbReader(reference, executable, framerate=rate, limits=bounds),
-        RgbReader(test, executable, framerate=rate, limits=bounds),
+    expected, shown = (
+        RgbReader(path, executable, framerate=rate, limits=bounds) for path in (reference, test)
     )
+    comparison = compare(expected, shown)
+    document = to_json(compare_document(reference, test, comparison))
+    if written is not None and written.is_page:
+        from vidrestore.page.compared import comparison_page
+        from vidrestore.page.layout import build
+
+        written.write(build(comparison_page(expected, shown, comparison)))
+    elif written is not None:
+        written.write(document + "\n")
     if as_json:
-        _print_json(to_json(compare_document(reference, test, comparison)))
+        _print_json(document)
     else:
         _print_table(compare_table(comparison), comparison_warnings(comparison))
 
 
 @app.command()
 def probe(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Video file or image folder.")],
+    source: options.Source,
     framerate: options.Framerate = None,
     limits: options.Limits = None,
     as_json: options.Json = False,
@@ -373,6 +427,30 @@ def probe(
         _print_json(to_json(probe_document(info)))
     else:
         _print_table(probe_table(info))
+
+
+@app.command()
+def doctor(
+    device: options.Device = "auto",
+    weights: options.WeightsPath = None,
+    ffmpeg: options.Ffmpeg = None,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Check that all that a restoration needs is there and works, and say what to do if not."""
+    from vidrestore.doctor import Subject, examine
+    from vidrestore.report import doctor_document, to_json
+    from vidrestore.tables import doctor_table
+
+    checks = list(examine(Subject(ffmpeg, weights, device)))
+    if as_json:
+        _print_json(to_json(doctor_document(checks)))
+    else:
+        stdout.print(doctor_table(checks))
+    failed = [check for check in checks if check.status == "fail"]
+    if failed:
+        names = ", ".join(check.name for check in failed)
+        _fail(f"not as it must be: {names}", failed[0].remedy, failed[0].exit_code)
 
 
 @app.command()
@@ -404,7 +482,7 @@ def train(
     videos: Annotated[Path | None, typer.Option(help="Folder of clean clips.")] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of clean photos.")] = None,
     task: Annotated[
-        str, typer.Option(metavar="denoise|interpolate", help="What the weights are for.")
+        str, typer.Option(metavar="denoise|interpolate|mixed", help="What the weights are for.")
     ] = "denoise",
     init: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights to start from.")
@@ -419,6 +497,9 @@ def train(
     frames: Annotated[int, typer.Option(help="Frames of a window.")] = 6,
     crop_px: Annotated[int, typer.Option("--crop", help="Size of a window in pixels.")] = 80,
     learning_rate: Annotated[float, typer.Option(help="Of the stable phase.")] = 1e-3,
+    pairs: Annotated[
+        int, typer.Option(help="Degraded clips to make once and learn from; for mixed.")
+    ] = 1600,
     channels: Annotated[str, typer.Option(help="Channels at 1/2, 1/4, 1/8.")] = "64,96,128",
     data_note: Annotated[
         str, typer.Option(help="What the material is and its licence, for the weights' header.")
@@ -428,8 +509,8 @@ def train(
     debug: options.Debug = False,
 ) -> None:
     """Train weights on folders of clips and photos."""
-    if task not in ("denoise", "interpolate"):
-        raise UsageError(f"cannot train for {task}", hint="use denoise or interpolate")
+    if task not in ("denoise", "interpolate", "mixed"):
+        raise UsageError(f"cannot train for {task}", hint="use denoise, interpolate or mixed")
     from vidrestore.network.diffuse import pick_device
     from vidrestore.network.model import ModelSpec
     from vidrestore.training.train import TrainReport, TrainSettings
@@ -449,6 +530,7 @@ def train(
         frames=frames,
         crop_px=crop_px,
         learning_rate=learning_rate,
+        pairs=pairs,
         seed=seed,
         data_note=data_note,
         device=str(pick_device(device)),
@@ -467,64 +549,191 @@ def train(
     stdout.print(f"{weights or out / 'stable.pt'}", highlight=False, soft_wrap=True)
 
 
-@app.command()
-def benchmark(
-    clips: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="CLIPS...",
-            help="Videos or folders of numbered images; each run of images in a folder is a clip.",
-        ),
+@app.command(name="degrade")
+def degrade_command(
+    source: options.Source,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="File to write, or folder/name%05d.png.")
     ],
-    degrade: Annotated[
+    spec: Annotated[
         str,
         typer.Option(
-            metavar="awgn:SIGMA|awgn8:SIGMA|drop:N|gap:N",
-            help="Add noise; keep every Nth frame; or take N frames out of every ten.",
+            "--with", metavar="SPEC,...", help="What to do to it, such as awgn:25,blur:motion."
         ),
     ],
-    baselines: Annotated[
-        str, typer.Option(metavar="none|ffmpeg", help="What else to run on them.")
-    ] = "none",
-    frames: Annotated[int | None, typer.Option(help="Only the first frames of each clip.")] = None,
-    steps: Annotated[int, typer.Option(help="Diffusion steps.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
-    device: options.Device = "auto",
-    weights: options.WeightsPath = None,
+    seed: options.Seed = 0,
+    codec: Annotated[
+        str | None,
+        typer.Option(metavar="h264|hevc|av1|ffv1|prores", help="Lossless if not given."),
+    ] = None,
+    crf: options.Crf = None,
+    framerate: options.Framerate = None,
+    limits: options.Limits = None,
+    overwrite: options.Overwrite = False,
     ffmpeg: options.Ffmpeg = None,
+    report: options.Document = None,
+    quiet: options.Quiet = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Degrade clean clips, restore them, and score the result beside what else there is."""
+    """Make a test clip: degrade a video on purpose, and keep all else that it holds."""
+    from vidrestore.degrade import parse
+    from vidrestore.page.reportfile import demand_no_page
+    from vidrestore.report import degrade_document, to_json
+    from vidrestore.runs.testclip import DegradeSettings, degrade_video
+    from vidrestore.tables import degrade_table
+
+    demand_no_page(report, "a test clip")
+    settings = DegradeSettings(
+        degradation=parse(spec),
+        seed=seed,
+        codec=codec,
+        crf=crf,
+        overwrite=overwrite,
+        framerate=parse_framerate(framerate),
+        limits=parse_limits(limits),
+        ffmpeg=ffmpeg,
+    )
+    with _Bar("degrading", quiet=quiet) as bar:
+        result = degrade_video(source, output, settings, bar.update)
+    document = degrade_document(result)
+    if report is not None:
+        report.write_text(to_json(document) + "\n")
+    if as_json:
+        _print_json(to_json(document))
+    elif not quiet:
+        _print_table(degrade_table(result), document["warnings"])
+
+
+@app.command()
+def benchmark(
+    clips: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[CLIPS]...",
+            help="Videos or folders of numbered images; each run of images in a folder is a clip.",
+        ),
+    ] = None,
+    degrade: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="What to do to clean clips, such as awgn8:20 or drop:2; see docs/benchmark.md.",
+        ),
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="denoise|deblur|interpolate|mixed|all|FILE.toml", help="Measure all of these."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Clips for a suite; generated ones if not.")
+    ] = None,
+    pairs: Annotated[
+        bool,
+        typer.Option("--pairs", help="The clips are DEGRADED REFERENCE DEGRADED REFERENCE ..."),
+    ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help="What the model is for: denoise, deblur, mixed."),
+    ] = None,
+    baselines: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|ffmpeg", help="What else to run; ffmpeg's filters if it is a suite."
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=COMMAND", help="A command with {input} and {output}; repeatable."
+        ),
+    ] = None,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIGURE=N", help="Exit 10 if the model is below, as psnr=30; repeatable."
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="OLD.json", help="Show what differs from an earlier --json."),
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="Only the first frames of each clip.")] = None,
+    steps: Annotated[int, typer.Option(help="Diffusion steps.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="Of all that is random; 0 if not said.")] = None,
+    device: options.Device = "auto",
+    weights: options.WeightsPath = None,
+    ffmpeg: options.Ffmpeg = None,
+    report: options.Report = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Damage clean clips, restore them, and score the result beside what else there is."""
     from vidrestore.measure.benchmark import BenchmarkSettings
     from vidrestore.measure.benchmark import benchmark as run
+    from vidrestore.measure.gate import Gate, conclude
+    from vidrestore.measure.history import Earlier
+    from vidrestore.measure.order import Order, ordered
+    from vidrestore.page.reportfile import ReportFile
     from vidrestore.report import benchmark_document, to_json
-    from vidrestore.tables import benchmark_table
+    from vidrestore.standings import benchmark_tables
 
-    if baselines not in ("none", "ffmpeg"):
+    if baselines not in (None, "none", "ffmpeg"):
         raise UsageError(f"unknown baselines {baselines}", hint="use none or ffmpeg")
+    written = ReportFile.of(report, overwrite=overwrite, others=(data, against))
+    gates = [Gate.parse(text) for text in fail_under or ()]
+    earlier = None if against is None else Earlier.read(against)
+    asked = ordered(
+        Order(
+            tuple(clips or ()),
+            degrade=degrade,
+            suite=suite,
+            data=data,
+            pairs=pairs,
+            task=task,
+            methods=tuple(method or ()),
+            frames=frames,
+            seed=seed,
+            ffmpeg=ffmpeg,
+        )
+    )
     settings = BenchmarkSettings(
-        degrade=degrade,
-        baselines=baselines == "ffmpeg",
-        frames=frames,
+        baselines=baselines == "ffmpeg" or (baselines is None and suite is not None),
         steps=steps,
-        seed=seed,
         device=device,
         weights=weights,
         ffmpeg=ffmpeg,
+        samples=written is not None and written.is_page,
     )
     with stderr.status("benchmark") as status:
-        result = run(clips, settings, lambda text: status.update(text))
+        result = run(asked, settings, lambda text: status.update(text))
+    conclusion = conclude(result, gates, earlier)
+    if written is not None and written.is_page:
+        from vidrestore.page.benchmarked import benchmark_page
+        from vidrestore.page.layout import build
+
+        written.write(build(benchmark_page(result)))
+    elif written is not None:
+        written.write(to_json(benchmark_document(result, conclusion)) + "\n")
     if as_json:
-        _print_json(to_json(benchmark_document(result)))
+        _print_json(to_json(benchmark_document(result, conclusion)))
     else:
-        _print_table(benchmark_table(result))
+        if not stdout.is_terminal:
+            stdout.width = WIDEST
+        for table in benchmark_tables(result, conclusion.changes):
+            stdout.print(table)
+        _print_warnings(list(result.warnings))
+    if conclusion.error is not None:  # the figures come first: they took a while
+        raise conclusion.error
 
 
 class _Bar:
     """Progress on stderr: a bar with fps and time left on a terminal, else a line now and then."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, doing: str = "restoring", *, quiet: bool) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -534,7 +743,7 @@ class _Bar:
         )
 
         self._bar = Progress(
-            TextColumn("restoring"),
+            TextColumn(doing),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[fps]}"),
@@ -543,7 +752,7 @@ class _Bar:
             disable=quiet or not stderr.is_terminal,
             speed_estimate_period=30,
         )
-        self._task = self._bar.add_task("restore", total=None, fps="")
+        self._task = self._bar.add_task(doing, total=None, fps="")
 
     def update(self, progress: Progress) -> None:
         speed = self._bar.tasks[self._task].speed
@@ -560,6 +769,38 @@ class _Bar:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+
+class _Board:
+    """A batch on stderr: a live table on a terminal, else a line for each file."""
+
+    def __init__(self, overview: Overview, *, quiet: bool) -> None:
+        from rich.live import Live
+
+        from vidrestore.batch.board import Board
+
+        self._overview = overview
+        self._live: Live | None = None
+        self._lines = not quiet
+        if stderr.is_terminal and not quiet:
+            self._live = Live(Board(overview), console=stderr, transient=True)
+
+    def update(self, event: Event) -> None:
+        from vidrestore.batch.board import line
+        from vidrestore.batch.jobs import Settled
+
+        if self._live is None and self._lines and isinstance(event, Settled):
+            said = _one_line(line(event.item, self._overview))
+            stderr.print(said, highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> _Board:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
 
 
 def _print_json(text: str) -> None:

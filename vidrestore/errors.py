@@ -87,7 +87,19 @@ class OutputError(VidrestoreError):
     exit_code = ExitCode.OUTPUT
 
 
+class BatchError(VidrestoreError):
+    """Some files of a batch were not restored."""
+
+    exit_code = ExitCode.BATCH
+
+
 class CheckError(VidrestoreError):
     """The finished output failed its check against the plan."""
 
     exit_code = ExitCode.CHECK
+
+
+class QualityError(VidrestoreError):
+    """A score is below what was asked for."""
+
+    exit_code = ExitCode.QUALITY_GATE

@@ -47,6 +47,10 @@ Framerate = Annotated[
     str | None, typer.Option(metavar="FPS", help="Frames per second of a folder of images (25).")
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where the model runs.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(metavar="auto|HOST:PORT", help="Send the work to the machines of a Ray cluster."),
+]
 WeightsPath = Annotated[
     Path | None,
     typer.Option(metavar="FILE|DIR", help="Weights to use instead of the package's."),
@@ -54,6 +58,9 @@ WeightsPath = Annotated[
 Input = Annotated[
     Path,
     typer.Argument(metavar="INPUT", help="Video file, folder of numbered images, or -."),
+]
+Source = Annotated[
+    Path, typer.Argument(metavar="INPUT", help="Video file or folder of numbered images.")
 ]
 Output = Annotated[
     Path | None,
@@ -64,6 +71,43 @@ Output = Annotated[
         show_default="INPUT.restored.EXT",
     ),
 ]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="INPUT...", help="Files, folders (all in them), and patterns such as '*.mkv'."
+    ),
+]
+OutputFolder = Annotated[
+    Path,
+    typer.Option(
+        "-o", "--output", metavar="DIR", help="Folder to write into; trees are mirrored in it."
+    ),
+]
+Lists = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--list", metavar="FILE", help="File that names inputs, one a line, - is stdin; repeatable."
+    ),
+]
+NameTemplate = Annotated[
+    str,
+    typer.Option(
+        "--template", metavar="TEXT", help="Names of the outputs, of {stem}, {suffix} and {name}."
+    ),
+]
+Jobs = Annotated[
+    int, typer.Option("-j", "--jobs", metavar="N", min=1, help="Files restored at the same time.")
+]
+Watch = Annotated[
+    bool, _flag("--watch", help="Go on and take up new files as they arrive, until interrupted.")
+]
+JsonLines = Annotated[
+    bool, _flag("--json", help="Print a line of JSON for each file and one for all, nothing else.")
+]
+LinesReport = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Also write the lines of --json.")
+]
+Csv = Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the summary as CSV.")]
 Task = Annotated[
     list[str] | None, typer.Option(metavar="|".join(TASKS), help="What to do; repeatable.")
 ]
@@ -195,7 +239,7 @@ Start = Annotated[
     str | None, typer.Option(metavar="T", help="First frame: 120, 4.5s or 00:01:02.5.")
 ]
 End = Annotated[str | None, typer.Option(metavar="T", help="One past the last frame.")]
-Overwrite = Annotated[bool, _flag("-y", "--overwrite", help="Replace the output.")]
+Overwrite = Annotated[bool, _flag("-y", "--overwrite", help="Replace what is there already.")]
 Resume = Annotated[
     bool,
     typer.Option("--resume/--no-resume", help="Go on with an unfinished run, or start anew."),
@@ -204,7 +248,14 @@ KeepWork = Annotated[
     bool, _flag("--keep-work", help="Keep the finished parts, OUTPUT.vidrestore, after success.")
 ]
 Report = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Also write the JSON document to a file.")
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also write a report: FILE.html is a page to look at, else the JSON document.",
+    ),
+]
+Document = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Also write the JSON document.")
 ]
 Verbose = Annotated[bool, _flag("-v", "--verbose", help="Say more.")]
 Quiet = Annotated[bool, _flag("-q", "--quiet", help="Only errors.")]

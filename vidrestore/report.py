@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import vidrestore
 
 if TYPE_CHECKING:
+    from vidrestore.doctor import Check
     from vidrestore.measure.compare import Comparison
+    from vidrestore.measure.gate import Conclusion
     from vidrestore.measure.rows import Benchmark
     from vidrestore.measure.scoring import ReferenceScores
     from vidrestore.media.probe import VideoInfo
@@ -20,9 +23,12 @@ if TYPE_CHECKING:
     from vidrestore.runs.pipeline import RestoreResult
     from vidrestore.runs.plan import Prediction
     from vidrestore.runs.stream import StreamResult
+    from vidrestore.runs.testclip import DegradeResult
     from vidrestore.settings import RestoreSettings
 
 Document = dict[str, Any]
+
+BENCHMARK_SCHEMA = "vidrestore.benchmark/2"
 
 
 def to_json(document: Document) -> str:
@@ -112,6 +118,34 @@ def plan_document(prediction: Prediction) -> Document:
     )
 
 
+def degrade_document(result: DegradeResult) -> Document:
+    """The document of `vidrestore degrade`."""
+    return _document(
+        "degrade",
+        input=video_document(result.info),
+        output={
+            "path": result.output,
+            "frames": result.check.frames_found,
+            "encoder": result.encoder,
+            "options": result.options,
+            "lossless": result.lossless,
+            "comment": result.comment,
+        },
+        degradation=result.degradation,
+        seed=result.seed,
+        frames=result.frames_in,
+        missing_frames=list(result.missing),
+        held_frames=list(result.held),
+        wall_s=result.wall_s,
+        warnings=list(result.warnings),
+    )
+
+
+def doctor_document(checks: Sequence[Check]) -> Document:
+    """The document of `vidrestore doctor`."""
+    return _document("doctor", checks=[asdict(check) for check in checks])
+
+
 def probe_document(info: VideoInfo) -> Document:
     """The document of `vidrestore probe`."""
     return _document("probe", input=video_document(info))
@@ -136,13 +170,24 @@ def scores_document(comparison: Comparison, prefix: str = "") -> Document:
 
 def compare_document(reference: Path, test: Path, comparison: Comparison) -> Document:
     """The document of `vidrestore compare`."""
+    matching, scaled = comparison.matching, comparison.scaled
+    pairs = zip(comparison.scores.per_frame, matching.pairs, strict=False)
     return _document(
         "compare",
         reference=str(reference),
         test=str(test),
+        identical=comparison.identical,
         metrics=scores_document(comparison),
-        alignment={**asdict(comparison.alignment), "unmatched_frames": comparison.unmatched_frames},
-        frames=[asdict(frame) for frame in comparison.scores.per_frame],
+        alignment={
+            **asdict(comparison.alignment),
+            "matched_by": matching.by,
+            "unmatched_frames": comparison.unmatched_frames,
+            "dropped_frames": list(matching.dropped),
+            "extra_frames": list(matching.extra),
+            "scaled_from": None if scaled is None else list(scaled[0]),
+            "scaled_to": None if scaled is None else list(scaled[1]),
+        },
+        frames=[{**asdict(frame), "test_index": pair[1]} for frame, pair in pairs],
         warnings=comparison_warnings(comparison),
     )
 
@@ -150,14 +195,40 @@ def compare_document(reference: Path, test: Path, comparison: Comparison) -> Doc
 def comparison_warnings(comparison: Comparison) -> list[str]:
     """What a reader of the scores must know about the alignment."""
     warnings = []
-    if comparison.alignment.offset_frames:
-        offset = comparison.alignment.offset_frames
+    matching, offset = comparison.matching, comparison.alignment.offset_frames
+    if comparison.scaled is not None:
+        (width, height), (to_width, to_height) = comparison.scaled
+        warnings.append(
+            f"the test is {width}x{height} and was scaled to the reference's {to_width}x{to_height}"
+        )
+    if matching.by == "time":
+        warnings.append("the rates differ: frames that are shown at the same time were compared")
+    elif offset:
         warnings.append(
             f"aligned in time: frame i of the reference is frame i{offset:+d} of the test"
         )
+    if matching.by == "order":
+        for indices, said in (
+            (matching.dropped, "frames of the reference that the test lacks"),
+            (matching.extra, "frames of the test that the reference lacks"),
+        ):
+            if indices:
+                warnings.append(f"{said}: {len(indices)}, at {_runs(indices)}")
     if comparison.unmatched_frames:
-        warnings.append(f"{comparison.unmatched_frames} frames have no partner and are not scored")
+        warnings.append(f"frames without a partner, not scored: {comparison.unmatched_frames}")
     return warnings
+
+
+def _runs(indices: Sequence[int], most: int = 5) -> str:
+    """Numbers as runs, such as "12-14, 30", the first few of them."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    named = [str(low) if low == high else f"{low}-{high}" for low, high in runs[:most]]
+    return ", ".join([*named, *(["..."] if len(runs) > most else [])])
 
 
 def restore_document(result: RestoreResult, settings: RestoreSettings) -> Document:
@@ -169,8 +240,10 @@ def restore_document(result: RestoreResult, settings: RestoreSettings) -> Docume
         "restore",
         input=video_document(result.info),
         output={**video_document(result.output), "frames": result.frames},
+        resumed_frames=result.resumed_frames,
         settings={
             "tasks": list(settings.tasks),
+            "chosen": result.chosen,
             "sigma": result.sigma,
             "sigma_estimated": settings.sigma is None,
             "strength": settings.strength,
@@ -213,6 +286,7 @@ def stream_document(result: StreamResult, output: Path, settings: RestoreSetting
         output={"path": str(output), "frames": result.frames},
         settings={
             "tasks": list(settings.tasks),
+            "chosen": result.chosen,
             "sigma": result.sigma,
             "sigma_estimated": settings.sigma is None,
             "strength": settings.strength,
@@ -286,6 +360,17 @@ def _metrics_document(scores: ReferenceScores) -> Document:
     }
 
 
-def benchmark_document(result: Benchmark) -> Document:
-    """The document of `vidrestore benchmark`."""
-    return _document("benchmark", **asdict(result))
+def benchmark_document(result: Benchmark, conclusion: Conclusion | None = None) -> Document:
+    """The document of `vidrestore benchmark`, without its pictures.
+
+    Args:
+        result: What was measured.
+        conclusion: How it compares with what was asked for, and with an earlier run.
+    """
+    found = asdict(replace(result, samples=()))
+    del found["samples"]
+    document = _document("benchmark", **found)
+    if conclusion is not None:
+        document["failures"] = list(conclusion.failures)
+        document["against"] = None if conclusion.changes is None else asdict(conclusion.changes)
+    return {**document, "schema": BENCHMARK_SCHEMA}

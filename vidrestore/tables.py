@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from vidrestore.report import video_document
 
 if TYPE_CHECKING:
     from vidrestore.containers.check import OutputCheck
     from vidrestore.containers.receipt import Receipt
+    from vidrestore.doctor import Check
     from vidrestore.measure.compare import Comparison
-    from vidrestore.measure.rows import Benchmark, MethodSummary, Row
     from vidrestore.measure.scoring import ReferenceScores
     from vidrestore.media.probe import VideoInfo
     from vidrestore.runs.pipeline import RestoreResult
     from vidrestore.runs.plan import Prediction
+    from vidrestore.runs.testclip import DegradeResult
 
 
 def figure(value: float | None, digits: int = 2, missing: str = "identical") -> str:
     """A number for a table."""
     return missing if value is None else f"{value:.{digits}f}"
+
+
+def doctor_table(checks: Sequence[Check]) -> Table:
+    """What `doctor` shows."""
+    table = Table(box=SIMPLE_HEAD, show_header=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    styles = {"pass": "green", "warn": "yellow", "fail": "red"}
+    for check in checks:
+        remedy = "" if check.remedy is None else f"\ntry: {check.remedy}"
+        table.add_row(Text(check.status, styles[check.status]), check.name, check.found + remedy)
+    return table
 
 
 def restore_table(result: RestoreResult) -> Table:
@@ -150,6 +165,19 @@ def plan_table(prediction: Prediction) -> Table:
     return table
 
 
+def degrade_table(result: DegradeResult) -> Table:
+    """What `degrade` shows."""
+    table = Table(title=str(result.output), title_justify="left", show_header=False)
+    table.add_row("degraded by", f"{result.degradation}; seed {result.seed}")
+    table.add_row("frames", f"{result.frames_in}, of which {result.check.frames_found} are written")
+    if result.held:
+        table.add_row("shown again", f"{len(result.held)} times the frame before")
+    lossless = "without loss" if result.lossless else "with the loss that belongs to it"
+    table.add_row("encoder", f"{result.encoder}, {lossless}")
+    table.add_row("time", f"{result.wall_s:.1f} s")
+    return table
+
+
 def probe_table(info: VideoInfo) -> Table:
     """What `probe` shows."""
     table = Table(title=str(info.path), title_justify="left", show_header=False)
@@ -179,44 +207,3 @@ def compare_table(comparison: Comparison) -> Table:
         figure(scores.ssim_y, 4, "-"),
     )
     return table
-
-
-def benchmark_table(result: Benchmark) -> Table:
-    """What `benchmark` shows: a row per clip and method, then the means over the clips.
-
-    Where frames were taken out, no method was given a picture of them, and those that lie behind
-    the last known frame have a column of their own.
-    """
-    title = f"{result.degradation}, seed {result.seed}; PSNR in dB"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    one_sided = any(row.one_sided_frames for row in result.rows)
-    given = any(row.input_psnr_db is not None for row in result.rows)
-    for column in ("clip", "method"):
-        table.add_column(column, no_wrap=True)
-    for column in ("PSNR", "SSIM", "luma PSNR", "s/frame"):
-        table.add_column(column, justify="right")
-    if given:
-        table.add_column("input PSNR", justify="right")
-    if one_sided:
-        table.add_column("one-sided PSNR", justify="right")
-
-    def figures(row: Row | MethodSummary) -> list[str]:
-        return [
-            figure(row.psnr_db),
-            figure(row.ssim, 4, "-"),
-            figure(row.psnr_y_db),
-            figure(row.seconds_per_frame, 3, "-"),
-            *([figure(row.input_psnr_db)] if given else []),
-            *([_one_sided(row)] if one_sided else []),
-        ]
-
-    for row in result.rows:
-        table.add_row(row.clip, row.method, *figures(row))
-    table.add_section()
-    for mean in result.summary:
-        table.add_row(f"mean of {mean.clips}", mean.method, *figures(mean))
-    return table
-
-
-def _one_sided(row: Row | MethodSummary) -> str:
-    return figure(row.one_sided_psnr_db, missing="identical" if row.one_sided_frames else "-")

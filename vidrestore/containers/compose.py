@@ -81,6 +81,7 @@ def command(
     *,
     trim: bool,
     covers: Mapping[int, Path] | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Compose the command, which takes the joined video from its standard input.
 
@@ -93,6 +94,7 @@ def command(
         ffmpeg: Path of the ffmpeg executable.
         trim: Whether other streams are cut to the frames.
         covers: Pictures to attach, by the index of their stream.
+        told: Tags of the whole file that it is to have instead of the source's.
 
     Returns:
         Executable and arguments.
@@ -132,7 +134,7 @@ def command(
     place = composable(media_url(target))
     argv: list[str] = compose.output(*mapped, place, **options).compile(cmd=ffmpeg)
     # ffmpeg-python takes an option once; these are given several times.
-    repeated = metadata_arguments(info, carried, container)
+    repeated = metadata_arguments(info, carried, container, told)
     for path in (covers or {}).values():
         repeated += ["-attach", media_url(path)]
     return [*argv[:-1], *repeated, argv[-1]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -75,10 +75,13 @@ def read_tags(url: str, options: Mapping[str, str]) -> Tags:
         )
 
 
-def _source_tags(info: VideoInfo) -> Tags:
-    if info.image_pattern is not None:
-        return Tags({}, ({},), (frozenset(),), {})
-    return read_tags(*info.source)
+def _source_tags(info: VideoInfo, told: Mapping[str, str]) -> Tags:
+    """Tags of the source, with those of the whole file that it is told beside."""
+    tags = Tags({}, ({},), (frozenset(),), {})
+    if info.image_pattern is None:
+        tags = read_tags(*info.source)
+    spelling = {**{key: key for key in told}, **tags.spelling}
+    return replace(tags, whole={**tags.whole, **told}, spelling=spelling)
 
 
 def _lower(tags: Mapping[str, str]) -> dict[str, str]:
@@ -88,18 +91,21 @@ def _lower(tags: Mapping[str, str]) -> dict[str, str]:
     return lower
 
 
-def metadata_arguments(info: VideoInfo, carried: Carriage, container: str) -> list[str]:
+def metadata_arguments(
+    info: VideoInfo, carried: Carriage, container: str, told: Mapping[str, str] | None = None
+) -> list[str]:
     """Tell ffmpeg of the tags that it would not take from the source by itself, or should not.
 
     Args:
         info: The source.
         carried: What becomes of its streams.
         container: ffmpeg's name of the output's container.
+        told: Tags of the whole file, in lower case, that it is to have instead of the source's.
 
     Returns:
         Arguments for the output.
     """
-    tags = _source_tags(info)
+    tags = _source_tags(info, told or {})
     foreign = container not in {"mp4", "mov"}
     arguments = []
     places: list[tuple[str, _Place]] = [("", None)]
@@ -117,10 +123,18 @@ def metadata_arguments(info: VideoInfo, carried: Carriage, container: str) -> li
             given = {"mimetype": COVER_TYPES[info.streams[index].codec or ""][1]}
         for key, value in given.items():
             arguments += [f"-metadata{place}", f"{key}={value}"]
+    for key, value in (told or {}).items():
+        arguments += ["-metadata", f"{key}={value}"]
     return arguments
 
 
-def complete(info: VideoInfo, carried: Carriage, container: str, path: Path) -> list[Loss]:
+def complete(
+    info: VideoInfo,
+    carried: Carriage,
+    container: str,
+    path: Path,
+    told: Mapping[str, str] | None = None,
+) -> list[Loss]:
     """Look which tags a finished file lacks, and add those that it can hold.
 
     Args:
@@ -128,11 +142,12 @@ def complete(info: VideoInfo, carried: Carriage, container: str, path: Path) -> 
         carried: What became of its streams.
         container: ffmpeg's name of the file's container.
         path: The file; changed in place.
+        told: As for `metadata_arguments`.
 
     Returns:
         The tags that it cannot hold.
     """
-    wanted = _source_tags(info)
+    wanted = _source_tags(info, told or {})
     found = read_tags(media_url(path), {})
     if container in {"mp4", "mov"}:
         absent = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -113,6 +113,7 @@ def mux(
     clock: Clock | None = None,
     audio: Audio = "copy",
     work: Path | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> MuxResult:
     """Join the segments and add every other stream of the source.
 
@@ -128,6 +129,7 @@ def mux(
         clock: Of the output; None for the source's own.
         audio: What happens to the sound; it is stretched only in slow motion.
         work: Folder for temporary files on the output's own disk; None for the output's folder.
+        told: Tags of the whole file that it is to have instead of the source's.
 
     Returns:
         The temporary file, checked, and what could not be kept.
@@ -153,10 +155,18 @@ def mux(
         with tempfile.TemporaryDirectory(prefix="covers-", dir=work) as folder:
             covers = extract_covers(info, carried, Path(folder))
             argv = command(
-                joined, carried, container, shift_s, temporary, ffmpeg, trim=trim, covers=covers
+                joined,
+                carried,
+                container,
+                shift_s,
+                temporary,
+                ffmpeg,
+                trim=trim,
+                covers=covers,
+                told=told,
             )
             run_with(joined, argv)
-        losses += complete(info, carried, container, temporary)
+        losses += complete(info, carried, container, temporary, told)
         losses += _pixel_shape(info, tuple(carried.codecs).index(info.stream_index), temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())

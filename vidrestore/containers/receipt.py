@@ -107,6 +107,7 @@ def receipt(
     *,
     asked: Mapping[str, str],
     losses: Sequence[Loss],
+    notes: Sequence[str] = (),
 ) -> Receipt:
     """Compare a finished output with its source.
 
@@ -117,6 +118,7 @@ def receipt(
         asked: What the user wanted changed: the subject, and how he said so. A subject covers
             all that begins with it.
         losses: What was announced.
+        notes: Why the frames need not be those of an uninterrupted run.
 
     Returns:
         One entry for each thing compared.
@@ -141,6 +143,9 @@ def receipt(
             entries.append(Entry(subject, before, after, status, loss.reason))
         else:
             entries.append(Entry(subject, before, after, "LOST"))
+    for note in notes:
+        entry = Entry("bit-identity", "claimed", "not claimed", "changed as announced", note)
+        entries.append(entry)
     return Receipt(tuple(entries))
 
 
@@ -322,7 +327,8 @@ def _same(subject: str, before: str | None, after: str | None) -> bool:
     if name == "channel layout":
         return _BARE_LAYOUTS.get(first, first) == _BARE_LAYOUTS.get(second, second)
     if name == "frame rate":
-        return abs(Fraction(second) / Fraction(first) - 1) <= _RATE_SLACK
+        # Multiplied, not divided: damage can make a duration so long that a mean rate is none.
+        return abs(Fraction(second) - Fraction(first)) <= _RATE_SLACK * Fraction(first)
     if name.startswith("tag:"):
         return same_text(first, second)
     return False

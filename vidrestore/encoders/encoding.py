@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vidrestore.media.probe import VideoInfo
     from vidrestore.media.tags import ColourTags
 
+_MACROBLOCK_PX = 16
 _SCALER = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 
@@ -67,6 +68,29 @@ class EncodingPlan:
             "options": dict(self.options),
             "extra": list(self.extra),
         }
+
+    def threads(self, cores: int) -> int | None:
+        """The number of threads that decides how encoded frames are rounded.
+
+        Args:
+            cores: Processors that the encoder may use.
+
+        Returns:
+            That number, also where the encoder chooses it; 0 if frames do not depend on it; None
+            if it is not known what the encoder chooses.
+        """
+        if not self.encoder.rate:
+            return 0
+        if "threads" in self.options:
+            return int(self.options["threads"])
+        if self.encoder.name != "libx264":
+            return None
+        rows = -(-self.video.height // _MACROBLOCK_PX)
+        return min(cores * 3 // 2, max(1, rows // 2))  # what libx264 does, to the letter
+
+    def with_threads(self, count: int) -> EncodingPlan:
+        """The same plan with a number of threads that the encoder is told."""
+        return replace(self, options={**self.options, "threads": str(count)})
 
 
 def encode_command(plan: EncodingPlan, url: str, clock: Clock, container: str = "nut") -> list[str]:

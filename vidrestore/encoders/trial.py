@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +13,7 @@ from vidrestore.media.clock import Clock
 from vidrestore.media.ffmpeg import FfmpegProcess, media_url
 from vidrestore.media.probe import VideoInfo, probe
 from vidrestore.media.rawpipe import RawPipe
+from vidrestore.media.scratch import scratch
 
 _SUFFIXES = {"nut": ".nut", "matroska": ".mkv"}
 
@@ -72,8 +71,8 @@ def attempt(plan: EncodingPlan, frames: int, container: str = "nut") -> Trial:
     dtype = np.uint8 if source.bit_depth == 8 else np.dtype("<u2")
     black = [np.zeros(shape, dtype) for shape in source.plane_shapes]
     clock = Clock.of(source)
-    with tempfile.TemporaryDirectory(prefix="vidrestore-") as folder:
-        path = Path(folder) / f"trial{_SUFFIXES[container]}"
+    with scratch() as folder:
+        path = folder / f"trial{_SUFFIXES[container]}"
         argv = encode_command(plan, media_url(path), clock, container)
         with FfmpegProcess(argv, stdin=True) as process:
             try:

@@ -1,121 +1,151 @@
-"""Clean clips are degraded, restored by the model and by what else there is, and scored."""
+"""Clips are damaged, restored by the model and by what else there is, and scored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from vidrestore.degrade import GaussianNoise, MissingFrames, parse
-from vidrestore.measure.baselines import FILTERS
-from vidrestore.measure.clips import load_clips
-from vidrestore.measure.denoising import Denoising
-from vidrestore.measure.prediction import Prediction
-from vidrestore.measure.rows import Benchmark, Row, summarise
+from vidrestore.errors import FfmpegError, InputError
+from vidrestore.measure.cases import Case, Suite
+from vidrestore.measure.filters import FfmpegFilter
+from vidrestore.measure.item import Item
+from vidrestore.measure.judge import Judge, Verdict
+from vidrestore.measure.methods import (
+    External,
+    Filter,
+    Method,
+    Models,
+    Unavailable,
+    interpolators,
+)
+from vidrestore.measure.rows import Benchmark, Row, Sample, summarise
+from vidrestore.measure.samples import SampleChoice
+from vidrestore.measure.tuning import Tuner
+from vidrestore.measure.vmaf import has_vmaf
 from vidrestore.media.ffmpeg import find_ffmpeg
-
-Clip = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """What to measure, and how.
+    """How to measure.
 
     Attributes:
-        degrade: Spec of the degradation, such as ``awgn:25`` or ``drop:2``.
         baselines: Also run ffmpeg's filters.
-        frames: How many frames of each clip, from its beginning; None for all.
         steps: Reverse steps K of the model.
-        seed: Seed of the noise.
         device: "auto", "cpu", "cuda" or "mps".
         weights: File or folder of weights; None for those of the package.
         ffmpeg: An ffmpeg other than the bundled one.
+        samples: Keep pictures for a report.
     """
 
-    degrade: str
     baselines: bool = False
-    frames: int | None = None
     steps: int = 1
-    seed: int = 0
     device: str = "auto"
     weights: Path | None = None
     ffmpeg: str | None = None
-
-
-class Measurement(Protocol):
-    """Measures all methods on one clip after the other."""
-
-    def rows(self, name: str, clean: Clip) -> Iterator[Row]:
-        """One row for every method; `clean` is RGB (T, H, W, 3), float32, [0, 1]."""
+    samples: bool = False
 
 
 def benchmark(
-    clips: Sequence[Path], settings: BenchmarkSettings, on_progress: Callable[[str], None]
+    suite: Suite, settings: BenchmarkSettings, on_progress: Callable[[str], None]
 ) -> Benchmark:
-    """Load the model and measure it, beside ffmpeg's filters if asked to.
+    """Measure all methods on all clips of all cases, one clip in memory at a time.
+
+    A method that fails has a row that says why; in a suite of several cases, one whose clips cannot
+    be read or are too short is left out with a warning.
 
     Args:
-        clips: Clean video files or folders of numbered images.
-        settings: What to measure.
-        on_progress: Called with a line of text after every row.
+        suite: What to measure.
+        settings: How.
+        on_progress: Called with a line of text before every row.
 
     Raises:
-        UsageError: The degradation is not known.
-        InputError: A clip cannot be read, or is too short to take frames out of it.
-        WeightsError: The weights are missing or corrupt.
-        FfmpegError: ffmpeg is missing or a filter failed.
+        InputError: No clip could be measured, or one of the only case could not.
+        WeightsError: The weights are corrupt, or missing and there is nothing else to measure.
+        DeviceError: The device is not there.
+        FfmpegError: ffmpeg is missing, or a degradation failed.
     """
-    degradation = parse(settings.degrade)
     ffmpeg = find_ffmpeg(settings.ffmpeg)
-    measurement = (
-        _prediction(degradation, settings, ffmpeg)
-        if isinstance(degradation, MissingFrames)
-        else _denoising(degradation, settings, ffmpeg)
+    bench = _Bench(suite, settings, ffmpeg, on_progress)
+    rows: list[Row] = []
+    samples: list[Sample] = []
+    warnings = list(suite.warnings)
+    for case in suite.cases:
+        bench.check(case)
+        choice = SampleChoice()
+        try:
+            for item in case.source.items():
+                verdicts = bench.verdicts(case, item)
+                rows += [verdict.row for verdict in verdicts]
+                if settings.samples:
+                    choice.add(item, verdicts)
+        except InputError as error:
+            if len(suite.cases) == 1:
+                raise
+            warnings.append(f"{case.name}: {error}")
+        samples += choice.chosen()
+    if not rows:
+        raise InputError(f"nothing of {suite.name} could be measured: {warnings[-1]}")
+    if not has_vmaf(ffmpeg):
+        warnings.append(f"{ffmpeg} lacks libvmaf, so there is no VMAF")
+    return Benchmark(
+        suite.name, suite.seed, tuple(rows), summarise(rows), tuple(warnings), tuple(samples)
     )
-    rows = []
-    for row in measure(clips, measurement, ffmpeg, settings.frames):
-        rows.append(row)
-        on_progress(f"{row.clip}: {row.method}")
-    return Benchmark(str(degradation), settings.seed, tuple(rows), summarise(rows))
 
 
-def measure(
-    clips: Iterable[Path], measurement: Measurement, ffmpeg: str, frames: int | None = None
-) -> Iterator[Row]:
-    """Measure clip by clip; a clip is in memory as a whole.
+class _Bench:
+    """Puts together what is measured on a clip, and measures it."""
 
-    Args:
-        clips: Clean video files or folders of numbered images.
-        measurement: What to do with each.
-        ffmpeg: Path of the ffmpeg executable.
-        frames: How many frames of each clip, from its beginning; None for all.
+    def __init__(
+        self,
+        suite: Suite,
+        settings: BenchmarkSettings,
+        ffmpeg: str,
+        on_progress: Callable[[str], None],
+    ) -> None:
+        self._suite, self._settings, self._ffmpeg = suite, settings, ffmpeg
+        self._on_progress = on_progress
+        self._models = Models(settings.weights, settings.device, settings.steps)
+        self._judge = Judge(ffmpeg, keeps_clips=settings.samples)
+        self._tuner = Tuner(ffmpeg)
+        self._tuning: dict[str, Item | None] = {}
 
-    Raises:
-        InputError: A clip cannot be read.
-    """
-    for path in clips:
-        for name, clean in load_clips(path, frames, ffmpeg):
-            yield from measurement.rows(name, clean)
+    def verdicts(self, case: Case, item: Item) -> list[Verdict]:
+        """Every method on one clip."""
+        found = []
+        for method in self._methods(case, item):
+            self._on_progress(f"{case.name}: {item.name}: {method.name}")
+            found.append(self._judge.judge(case, item, method))
+        return found
 
+    def check(self, case: Case) -> None:
+        """Refuse to measure nothing: a single case without a model and anything beside it."""
+        model = self._models.get(case.task)
+        compared = self._settings.baselines or bool(self._suite.commands)
+        if isinstance(model, Unavailable) and len(self._suite.cases) == 1 and not compared:
+            raise self._models.missing[case.task]
 
-def _denoising(noise: GaussianNoise, settings: BenchmarkSettings, ffmpeg: str) -> Denoising:
-    from vidrestore.network.diffuse import Restorer
+    def _methods(self, case: Case, item: Item) -> Iterator[Method]:
+        """The model, and what is compared with it."""
+        yield self._models.get(case.task)
+        if not item.given.known.all():
+            yield from interpolators(self._ffmpeg if self._settings.baselines else None)
+        elif self._settings.baselines:
+            for candidate in case.source.filters:
+                yield self._tuned(case, item, candidate)
+        for command in self._suite.commands:
+            yield External(command, self._ffmpeg)
 
-    restorer = Restorer("denoise", settings.weights, settings.device)
-
-    def restore(clip: Clip, sigma: float) -> Clip:
-        return restorer.restore_clip(clip, sigma, steps=settings.steps)
-
-    filters = FILTERS if settings.baselines else ()
-    return Denoising(noise, restore, ffmpeg, settings.seed, filters)
-
-
-def _prediction(missing: MissingFrames, settings: BenchmarkSettings, ffmpeg: str) -> Prediction:
-    from vidrestore.network.diffuse import Restorer
-
-    restorer = Restorer("interpolate", settings.weights, settings.device)
-    return Prediction(missing, restorer, settings.steps, ffmpeg if settings.baselines else None)
+    def _tuned(self, case: Case, item: Item, candidate: FfmpegFilter) -> Method:
+        if case.name not in self._tuning:
+            self._tuning[case.name] = case.source.tuning()
+        other = self._tuning[case.name]
+        try:
+            setting = self._tuner.best(candidate, other or item)
+        except FfmpegError as error:
+            return Unavailable(candidate.name, str(error), takes_files=True, inside=False)
+        note = "set to what is best on this very clip"
+        if other is not None:
+            note = f"set to what is best on another clip, {other.name}"
+        return Filter(candidate.name, setting, note, self._ffmpeg)

@@ -64,6 +64,30 @@ class Supply(Protocol):
         """Begin to write the input to ffmpeg; returns at once."""
 
 
+class _Heard:
+    """A file for PyAV to read, in which a signal is heard.
+
+    What a signal's handler raises while PyAV reads is lost there: it holds nothing but errors.
+
+    Attributes:
+        signal: What was raised; the file has ended then.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.signal: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        """Read at most so many bytes; none at the end."""
+        try:
+            return b"" if self.signal is not None else self._file.read(size)
+        except Exception:
+            raise
+        except BaseException as stopped:
+            self.signal = stopped
+            return b""
+
+
 class Decoder:
     """Iterator over the frames of a video, decoded by ffmpeg at the pace of the reader.
 
@@ -188,7 +212,7 @@ class Decoder:
         info = self._info
         options = {"probesize": "32", "analyzeduration": "0"}
         # A live stream's frame must not wait until the buffer is full.
-        stdout = process.stdout if self._supply is None else process.prompt_stdout
+        stdout = _Heard(process.stdout if self._supply is None else process.prompt_stdout)
         try:
             with av.open(stdout, "r", format="nut", options=options, buffer_size=1 << 20) as nut:
                 for packet in nut.demux():
@@ -199,6 +223,8 @@ class Decoder:
                         yield ticks - _nut_offset(info), split(packet, info)
         except (av.error.EOFError, av.error.InvalidDataError):
             pass  # ffmpeg ended early; what it said is judged at the end
+        if stdout.signal is not None:
+            raise stdout.signal
 
     def _command(self, seek_s: Fraction | None) -> list[str]:
         import ffmpeg

@@ -1,4 +1,4 @@
-"""Finding ffmpeg and running it: the only module that starts processes."""
+"""Finding ffmpeg and running it."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ copies the page tables of all our memory."""
 _spawner: ThreadPoolExecutor | None = None
 
 
-def _spawn(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+def spawn(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
     """Start a process from the one thread that lives as long as we do.
 
     Linux kills a child when the *thread* that started it ends.
@@ -139,14 +139,14 @@ def _forget_spawner() -> None:
     """Threads do not survive a fork, and the parent is another one."""
     global _spawner
     _spawner = None
-    _binder.cache_clear()
+    binder.cache_clear()
 
 
 os.register_at_fork(after_in_child=_forget_spawner)
 
 
 @lru_cache
-def _binder() -> tuple[str, ...]:
+def binder() -> tuple[str, ...]:
     """Words before a command that have Linux kill it when we die, however we do."""
     if sys.platform != "linux":
         return ()
@@ -175,11 +175,11 @@ class FfmpegProcess:
     """
 
     def __init__(self, argv: Sequence[str], *, stdin: bool = False, stdout: bool = False) -> None:
-        bound = _binder()
+        bound = binder()
         try:
             if shutil.which(argv[0]) is None:  # or the binder would complain of it
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            self._process = _spawn(
+            self._process = spawn(
                 lambda: subprocess.Popen(
                     [*bound, argv[0], *HOUSE_OPTIONS, *map(_with_bytes, argv[1:])],
                     stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 # Windows are large and short-lived. Huge pages spare a page fault per 4 KB of each of them, which
@@ -22,14 +24,14 @@ from torch.nn import functional as F
 from vidrestore.errors import DeviceError, WeightsError
 from vidrestore.network import weights
 from vidrestore.network.bridge import sample
-from vidrestore.network.model import LEVELS, MULTIPLE_PX
+from vidrestore.network.model import LEVELS, MULTIPLE_PX, UNKNOWN, RestorationNet
 from vidrestore.network.precision import choose_body_dtype
+from vidrestore.network.shelf import find
 from vidrestore.network.stitch import Stitcher, ramp
-from vidrestore.network.windows import WindowPlan, cut, spans
+from vidrestore.network.windows import TILE_PX, WindowPlan, cut, spans
 from vidrestore.picture.declip import correction
 from vidrestore.picture.estimate import noise_is_clipped, noise_sigma
 
-TILE_PX = 640
 TILE_OVERLAP_PX = 64
 LEAST_TILE_PX = 160
 """Smaller ones would be little more than what they share with their neighbours."""
@@ -106,14 +108,14 @@ class Restorer:
     ) -> None:
         _give_back_freed_memory()
         self.device = pick_device(device)
-        self.weights = weights.load(weights.find(task, weights_path))
+        self.weights, chosen = _loaded(find(task, weights_path), self.device)
         if self.weights.task != task:
             raise WeightsError(
                 f"{self.weights.path} is for {self.weights.task}, not for {task}",
                 hint="let --weights name a folder that holds both",
             )
-        self.net = self.weights.net.on(self.device)
-        self.net.body_dtype = choose_body_dtype(self.net, self.device)
+        self.net = copy.copy(self.weights.net)  # the parameters are shared, the format is its own
+        self.net.body_dtype = chosen
         self.tile_px = tile_px
         self._retreated = False
 
@@ -126,6 +128,11 @@ class Restorer:
             f"{self.device} ran out of memory: the picture goes on in tiles of {self.tile_px} "
             "pixels, so frames may differ in the last bit from those of another run"
         ]
+
+    @property
+    def blind(self) -> bool:
+        """Whether the network sees for itself what is wrong."""
+        return self.weights.task == "mixed"
 
     @property
     def dtype(self) -> str:
@@ -148,8 +155,9 @@ class Restorer:
         """
 
         def run() -> Tensor:
-            restored = self._sample(window, levels.tensor(self.device), steps)
-            if levels.clipped:
+            told = UNKNOWN.to(self.device)[None, None] if self.blind else levels.tensor(self.device)
+            restored = self._sample(window, told, steps)
+            if levels.clipped and not self.blind:
                 rows = max(1, CORRECTED_VALUES // (3 * window.shape[3]))
                 for frame, change in zip(window.to(restored.device), restored, strict=True):
                     for part, of in zip(change.split(rows, 1), frame.split(rows, 1), strict=True):
@@ -206,9 +214,15 @@ class Restorer:
             try:
                 return run()
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if _is_out_of_memory(error):
+                    self._retreat(window, error)
+                elif self.device.type == "cpu":
                     raise
-                self._retreat(window, error)
+                else:  # a card that is lost says so in words of its own
+                    raise DeviceError(
+                        f"{self.device} failed: {' '.join(str(error).split())[:200]}",
+                        hint="run again, with --device cpu if the card does not come back",
+                    ) from error
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
@@ -276,6 +290,24 @@ class Restorer:
                 if kept:
                     restored[index] = frames[index] + residual.cpu()
         return restored.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _loaded(path: Path, device: torch.device) -> tuple[weights.Weights, torch.dtype]:
+    """Verified weights on a device and their number format, found once in the life of a process."""
+    state = path.stat() if path.exists() else None  # `load` says what is wrong with it
+    seen = None if state is None else (state.st_ino, state.st_size, state.st_mtime_ns)
+    return _load(path, seen, device, choose_body_dtype)
+
+
+@lru_cache(maxsize=4)
+def _load(
+    path: Path,
+    seen: tuple[int, int, int] | None,
+    device: torch.device,
+    choose: Callable[[RestorationNet, torch.device], torch.dtype],
+) -> tuple[weights.Weights, torch.dtype]:
+    found = weights.load(path)
+    return found, choose(found.net.on(device), device)
 
 
 def tile_spans(length_px: int, tile_px: int) -> list[tuple[int, int]]:

@@ -23,6 +23,9 @@ LEVELS = ("noise", "blur", "compression", "missing")
 frame: noise is the standard deviation in [0, 1] units, blur and compression run from 0 to 1, and
 missing is 1 where the frame does not exist and the input is a guess."""
 
+UNKNOWN = torch.tensor([0, 1 / 8, 1 / 8, 0])
+"""What a network is told that has to see for itself what is wrong."""
+
 LEVEL_GAIN = 8.0
 """Brings the usual levels to about one before they are embedded."""
 

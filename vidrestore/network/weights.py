@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors, float16, named by content, found in a fixed order.
+"""Weights on disk: safetensors, float16, named by content; `shelf` finds them.
 
 A file is called `<task>-<size>-<first 8 hex of the SHA-256 of its content>.safetensors`. Its header
 holds the model spec, so that the network is rebuilt from the file alone, and the recipe, training
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,9 +18,7 @@ from safetensors.torch import save as serialise
 
 from vidrestore.errors import WeightsError
 from vidrestore.network.model import ModelSpec, RestorationNet
-
-SUFFIX = ".safetensors"
-ENVIRONMENT = "VIDRESTORE_WEIGHTS"
+from vidrestore.network.shelf import SUFFIX
 
 
 @dataclass(frozen=True)
@@ -76,41 +73,6 @@ def _sorted(content: bytes) -> bytes:
     header = json.dumps(json.loads(content[8:end]), sort_keys=True).encode()
     header += b" " * (-len(header) % 8)  # tensors stay aligned
     return len(header).to_bytes(8, "little") + header + content[end:]
-
-
-def find(task: str, explicit: Path | None = None) -> Path:
-    """The weights for a task: `explicit`, `$VIDRESTORE_WEIGHTS`, or those of the package.
-
-    Args:
-        task: Such as "denoise".
-        explicit: A file, or a folder that holds one for the task.
-
-    Raises:
-        WeightsError: If there are none, or several.
-    """
-    place = explicit or (Path(env) if (env := os.environ.get(ENVIRONMENT)) else packaged_folder())
-    if place.is_file():
-        return place
-    found = sorted(place.glob(f"{task}-*{SUFFIX}"))
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        have = sorted({p.name.split("-")[0] for p in place.glob(f"*{SUFFIX}")})
-        raise WeightsError(
-            f"no weights for {task} in {place}",
-            hint=f"there are weights for: {', '.join(have) or 'nothing'}; "
-            f"--weights or ${ENVIRONMENT} names a file or a folder",
-        )
-    raise WeightsError(
-        f"{len(found)} sets of weights for {task} in {place}", hint="name one file with --weights"
-    )
-
-
-def packaged_folder() -> Path:
-    """Where the package keeps its weights: inside a wheel, or beside the package in a checkout."""
-    package = Path(__file__).parent.parent
-    inside = package / "weights"
-    return inside if inside.is_dir() else package.parent / "weights"
 
 
 def load(path: Path) -> Weights:

@@ -15,6 +15,9 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
+TILE_PX = 640
+"""Longest side of what the network sees at once."""
+
 
 @dataclass(frozen=True)
 class WindowPlan:

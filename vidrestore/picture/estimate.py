@@ -36,6 +36,7 @@ PATCHES = 20_000  # drawn
 QUIET_SHARE = 0.1  # of those, read: fewer would be the patches that an encoder has smoothed
 QUIET_LEAST = 400
 LOW_FREQUENCIES = 8  # row + column index below this; the mean (0, 0) belongs to neither set
+BANDS = (3, 5), (6, 8), (9, 14)  # coarse, middle, fine: row + column index
 LEAST_RESPONSE = 0.1  # share of the noise variance that clipping must have left
 BARS = 0.01  # luma this near to black or white may be letterbox bars, which carry no noise
 CLIPPING_MATTERS = 0.5 / 255  # sigma below it, nominal range, is rounding rather than noise
@@ -85,6 +86,31 @@ def luma_is_clipped(plane: Frames, sigma: float) -> bool:
     beyond = np.mean((plane < -reach) | (plane > 1 + reach))
     near = np.mean((np.abs(plane) < reach) | (np.abs(plane - 1) < reach))
     return bool(beyond <= MOST_BEYOND * near)
+
+
+def band_levels(plane: Frames) -> tuple[float, float, float]:
+    """Noise of luma (T, H, W) in its coarse, middle and fine frequencies, in 8-bit units.
+
+    Each is what white RGB noise would have that is as strong there: of white noise all are equal.
+    """
+    if min(plane.shape[1:]) < PATCH_PX or not len(plane):
+        return 0.0, 0.0, 0.0
+    patches = np.lib.stride_tricks.sliding_window_view(plane, (PATCH_PX, PATCH_PX), axis=(1, 2))
+    chosen = patches[_places(plane.shape)].reshape(-1, PATCH_PX**2)
+    means = chosen.mean(axis=1)
+    inside = (means > BARS) & (means < 1 - BARS)
+    basis, _, _ = _dct_basis()
+    spectrum = np.square((chosen[inside] if inside.any() else chosen) @ basis.T)
+    order = np.add.outer(np.arange(PATCH_PX), np.arange(PATCH_PX)).ravel()
+    below = spectrum[:, (order > 0) & (order < BANDS[0][0])].mean(axis=1)
+    count = min(len(below), max(QUIET_LEAST, int(QUIET_SHARE * len(below))))
+    quiet = spectrum[np.argpartition(below, count - 1)[:count]]
+    coarse, middle, fine = (
+        float(np.sqrt(np.median(quiet[:, (order >= first) & (order <= last)].mean(axis=1))))
+        for first, last in BANDS
+    )
+    scale = 255 / float(np.linalg.norm(LUMA_WEIGHTS))
+    return scale * coarse, scale * middle, scale * fine
 
 
 def _sigma(plane: Frames, where: tuple[npt.NDArray[np.int64], ...], colours: Floats) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidrestore.errors import OutputError, UsageError
+from vidrestore.media.scratch import sweep
 from vidrestore.runs.journal import load
 from vidrestore.runs.workfolder import WORK_SUFFIX, WorkFolder, work_folder
 
@@ -33,7 +34,7 @@ class Leftover:
 
 
 def clean(places: Sequence[Path]) -> list[Leftover]:
-    """Remove unfinished work.
+    """Remove unfinished work, and temporary files of runs that are dead.
 
     Args:
         places: Outputs, work folders, or folders with outputs in them.
@@ -48,7 +49,15 @@ def clean(places: Sequence[Path]) -> list[Leftover]:
     found: dict[Path, None] = {}
     for place in places:
         found |= dict.fromkeys(_leftovers(place))
-    return [_remove_folder(path) if path.is_dir() else _remove_file(path) for path in found]
+    removed = [_remove_folder(path) if path.is_dir() else _remove_file(path) for path in found]
+    return [*removed, *(Leftover(path, size, 0) for path, size in sweep())]
+
+
+def forget_parts(output: Path) -> None:
+    """Remove what runs into a file that were killed have left of it."""
+    for path in output.parent.iterdir():
+        if _UNFINISHED.fullmatch(path.name) and path.name.startswith(f".{output.name}."):
+            _remove_file(path)
 
 
 def _leftovers(place: Path) -> Iterator[Path]:

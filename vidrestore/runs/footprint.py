@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
-from vidrestore.network.diffuse import TILE_PX
+from vidrestore.network.windows import TILE_PX
 
 QUEUE_FRAMES = 32
 
@@ -25,3 +26,8 @@ class Footprint:
     queue_frames: int = QUEUE_FRAMES
     decoder_threads: int | None = None
     note: str | None = None
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

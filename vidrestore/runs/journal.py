@@ -6,26 +6,26 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from vidrestore import __version__
-from vidrestore.errors import InputError, OutputError, VidrestoreError
+from vidrestore.errors import OutputError, UsageError, VidrestoreError
+from vidrestore.runs.identity import identify
 from vidrestore.runs.workfolder import WorkFolder
 
 if TYPE_CHECKING:
-    from vidrestore.media.clock import Clock
     from vidrestore.encoders.encode import SegmentFile
+    from vidrestore.media.clock import Clock
     from vidrestore.media.probe import VideoInfo
 
 SCHEMA = "vidrestore.journal/2"
 
 JOURNAL_NAME = "journal.jsonl"
-_SAMPLES = 16
-_SAMPLE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -203,71 +203,6 @@ class SegmentRecord:
     facts: Facts = field(default_factory=Facts)
 
 
-def identify(path: Path) -> dict[str, Any]:
-    """Tell an input from every other without reading all of it.
-
-    Args:
-        path: A file, or a folder of images.
-
-    Returns:
-        Its size and a hash of its size and of samples spread over it; for a folder, of the
-        names, sizes and samples of all files.
-    """
-    files = [path]
-    if path.is_dir():
-        files = sorted(entry for entry in path.iterdir() if entry.is_file())
-    digest = hashlib.sha256()
-    total = 0
-    for number, file in enumerate(files):
-        size = file.stat().st_size
-        total += size
-        digest.update(f"{number if file == path else file.name}:{size}\n".encode(errors="replace"))
-        with file.open("rb") as content:
-            last = max(0, size - _SAMPLE_BYTES)
-            for sample in range(_SAMPLES):
-                content.seek(last * sample // (_SAMPLES - 1))
-                digest.update(content.read(_SAMPLE_BYTES))
-                if last == 0:
-                    break
-    return {"size_bytes": total, "sampled_sha256": digest.hexdigest()}
-
-
-class Witness:
-    """Sees to it that an input stays what it was while a run reads it.
-
-    Args:
-        path: A file, or a folder of images.
-        identity: Of the input at the start, from `identify`.
-    """
-
-    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
-        self._path = path
-        self._identity = {key: identity[key] for key in ("size_bytes", "sampled_sha256")}
-        self._seen = _glance(path)
-
-    def demand_same(self) -> None:
-        """Look again; cheap as long as nothing has changed.
-
-        Raises:
-            InputError: If the input is gone, or another one now.
-        """
-        hint = "put it back as it was, then run again"
-        try:
-            now = _glance(self._path)
-            if now != self._seen and identify(self._path) != self._identity:
-                raise InputError(f"{self._path} has changed while it was read", hint=hint)
-            self._seen = now
-        except OSError as error:
-            raise InputError(
-                f"{self._path} has gone while it was read: {error.strerror}", hint=hint
-            ) from error
-
-
-def _glance(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
 def load(folder: Path, *, verify: bool = True) -> FormerRun | None:
     """Read a journal back.
 
@@ -429,6 +364,21 @@ class Journal:
         """Frames of the output that are finished."""
         return sum(record.frames for record in self.records)
 
+    @property
+    def pts(self) -> list[int]:
+        """Timestamps of those frames, in ticks of the output."""
+        return [pts for record in self.records for pts in record.pts]
+
+    @property
+    def files(self) -> list[SegmentFile]:
+        """The files that hold them, in order."""
+        from vidrestore.encoders.encode import SegmentFile
+
+        return [
+            SegmentFile(self.folder / one.file, one.frames, one.size_bytes, one.sha256)
+            for one in self.records
+        ]
+
     def close(self) -> None:
         """Close the file; the journal stays, for a later run."""
         self._file.close()
@@ -482,9 +432,35 @@ def former_run(
     reason = former.header.mismatch(header)
     if reason is not None:
         return None, f"started anew: the unfinished work is of another kind, {reason}"
+    if former.ending is None and former.records and former.records[-1].facts.next is None:
+        # The last segment is there, and how the source ended is not: that is seen once more.
+        former = replace(former, records=former.records[:-1])
     if not former.records:
         return None, None
     return former, None
+
+
+@contextmanager
+def unfinished(output: Path, *, keep: bool) -> Iterator[WorkFolder]:
+    """The work folder of an output, while that is being made.
+
+    It goes when that succeeds, or fails before anything was finished.
+
+    Args:
+        output: The file, or folder of images.
+        keep: Whether it stays after success, too.
+
+    Raises:
+        OutputError: If the folder cannot be made, or another run uses it.
+    """
+    with WorkFolder.of(output) as work:
+        try:
+            yield work
+        except BaseException as error:
+            leave(work, error)
+            raise
+        if not keep:
+            work.discard()
 
 
 def leave(work: WorkFolder, error: BaseException) -> None:
@@ -495,11 +471,15 @@ def leave(work: WorkFolder, error: BaseException) -> None:
         error: What the run failed with.
     """
     former = load(work.path, verify=False)
-    if former is None or not former.records:
+    if former is not None and former.records:
+        work.clear(keep={record.file for record in former.records})
+        kept = f"{former.frames} finished frames are kept, and the same command goes on after them"
+    elif work.search.exists() and not isinstance(error, UsageError):
+        work.clear()
+        kept = "what is damaged is known now, and the same command goes on from there"
+    else:
         work.discard()
         return
-    work.clear(keep={record.file for record in former.records})
-    kept = f"{former.frames} finished frames are kept, and the same command goes on after them"
     if isinstance(error, VidrestoreError):
         error.hint = f"{error.hint}; {kept}" if error.hint else kept
     else:

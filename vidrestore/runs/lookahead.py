@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
-from vidrestore.timing.fill import Filler
 from vidrestore.media.probe import VideoInfo
-from vidrestore.settings import RestoreSettings
-from vidrestore.timing.shots import FLASH_FRAMES, REACH_FRAMES
 from vidrestore.network.windows import WindowPlan
+from vidrestore.settings import RestoreSettings
+from vidrestore.timing.fill import Filler
+from vidrestore.timing.shots import FLASH_FRAMES, REACH_FRAMES
 
 _ENDLESS_FRAMES = 1 << 60
 

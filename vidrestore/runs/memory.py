@@ -7,21 +7,20 @@ of a tile, and what ffmpeg holds to decode and to encode. Constants are measured
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, replace
 from math import ceil
 
 from vidrestore.encoders.codecs import ENCODERS, LIKE_INPUT, EncodeSettings
-from vidrestore.network.diffuse import tile_spans
 from vidrestore.errors import UsageError
-from vidrestore.timing.fill import CANDIDATES, LONGEST_WINDOW_FRAMES, WINDOW_PIXELS
-from vidrestore.runs.footprint import Footprint
-from vidrestore.network.model import MULTIPLE_PX
 from vidrestore.media.probe import VideoInfo
-from vidrestore.settings import RestoreSettings
-from vidrestore.timing.shots import REACH_FRAMES
+from vidrestore.network.diffuse import tile_spans
+from vidrestore.network.model import MULTIPLE_PX
 from vidrestore.network.windows import WindowPlan
+from vidrestore.runs.footprint import Footprint, cores
+from vidrestore.settings import RestoreSettings
+from vidrestore.timing.fill import CANDIDATES, LONGEST_WINDOW_FRAMES, WINDOW_PIXELS
+from vidrestore.timing.shots import REACH_FRAMES
 
 MB = 1 << 20
 
@@ -89,8 +88,9 @@ LADDER = (
     Rung(8, 2, 320, 4, 1, 10),
     Rung(6, 1, 320, 2, 1, 8),
     Rung(4, 1, 320, 2, 1, 6),
-    Rung(4, 1, 224, 2, 1, 6),
-    Rung(4, 1, 160, 1, 1, 5),
+    Rung(3, 1, 320, 1, 1, 5),
+    Rung(2, 1, 320, 1, 1, 5),
+    Rung(2, 1, 224, 1, 1, 5),
     Rung(2, 1, 160, 1, 1, 5),
 )
 """From what is fastest to what needs least."""
@@ -270,24 +270,23 @@ def encoder_bytes(
     if encode.threads == 1:
         own -= QUEUED_PACKETS
     ahead = min(ahead, frames or sys.maxsize)
-    return FFMPEG_BYTES + round((own + per_ahead * ahead) * frame_bytes(info))
+    held = round((own + per_ahead * ahead) * frame_bytes(info))
+    return FFMPEG_BYTES + _ENCODER_BYTES.get(name, 0) + held
 
 
 _ENCODER_FRAMES = {
     "libx264": (40, 2.2, 40),
     "libx265": (75, 2.5, 20),
-    "libsvtav1": (180, 2.5, 40),
+    "libsvtav1": (130, 2.3, 40),
 }
 """Frames that an encoder holds by itself and for each that it looks ahead; how many that are."""
+
+_ENCODER_BYTES = {"libsvtav1": 35 * MB}
+"""What an encoder holds for pictures of any size."""
 
 
 def _padded(length_px: int) -> int:
     return length_px + -length_px % MULTIPLE_PX
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _decoder_frames(threads: int | None) -> int:

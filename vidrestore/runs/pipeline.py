@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from vidrestore.containers.check import OutputCheck
-from vidrestore.media.clock import Clock
-from vidrestore.measure.compare import RgbReader, compare
-from vidrestore.timing.cuts import ShotLog, read_cuts, write_cuts
-from vidrestore.timing.damage import Damage, find_damage
-from vidrestore.media.decode import Frame
-from vidrestore.network.diffuse import Levels, Restorer
-from vidrestore.runs.disk import Space, disk_need
-from vidrestore.picture.drift import ShotDrift
-from vidrestore.encoders.encoding import EncodingPlan
-from vidrestore.errors import OutputError, UsageError
-from vidrestore.media.ffmpeg import find_ffmpeg, version
-from vidrestore.picture.fields import FieldReport
-from vidrestore.timing.fill import Filler
-from vidrestore.runs.journal import (
-    Ending,
-    Facts,
-    FormerRun,
-    Journal,
-    JournalHeader,
-    Witness,
-    former_run,
-    leave,
-)
-from vidrestore.media.manifest import manifest
-from vidrestore.runs.memory import within
 from vidrestore.containers.mux import MuxResult, mux, output_format, publish
-from vidrestore.encoders.planning import plan_encoding
-from vidrestore.media.probe import VideoInfo, probe
 from vidrestore.containers.receipt import Receipt, receipt, unwritten
-from vidrestore.runs.resume import Source, Trail
-from vidrestore.timing.retime import Resumed, Retimer
-from vidrestore.measure.scoring import ReferenceScores, Scoring
-from vidrestore.runs.segments import Progress, SegmentWriter, WindowRestorer, write_segments
-from vidrestore.measure.selftest import SelfTest, self_test
 from vidrestore.containers.sequence import (
     LOSSLESS_CODEC,
     check_numbered,
@@ -58,15 +25,61 @@ from vidrestore.containers.sequence import (
     is_numbered,
     source_times,
 )
-from vidrestore.settings import RestoreSettings
-from vidrestore.runs.split import SPLIT_CODEC, write_split
-from vidrestore.picture.survey import survey_noise
-from vidrestore.media.timeline import Retiming, timeline
 from vidrestore.containers.wishes import wishes
+from vidrestore.encoders.encoding import EncodingPlan
+from vidrestore.encoders.planning import plan_encoding
+from vidrestore.errors import InputError, OutputError, UsageError
+from vidrestore.measure.compare import RgbReader, compare
+from vidrestore.measure.scoring import ReferenceScores, Scoring
+from vidrestore.measure.selftest import SelfTest, self_test
+from vidrestore.media.clock import Clock
+from vidrestore.media.decode import Frame
+from vidrestore.media.ffmpeg import find_ffmpeg, version
+from vidrestore.media.manifest import manifest
+from vidrestore.media.probe import VideoInfo, probe
+from vidrestore.media.timeline import Retiming, timeline
+from vidrestore.network.diffuse import Levels
+from vidrestore.picture.drift import ShotDrift
+from vidrestore.picture.fields import FieldReport
+from vidrestore.picture.survey import survey_noise
+from vidrestore.runs.choice import Choice
+from vidrestore.runs.disk import Space, disk_need
+from vidrestore.runs.footprint import cores
+from vidrestore.runs.identity import Witness
+from vidrestore.runs.journal import (
+    Ending,
+    Facts,
+    FormerRun,
+    Journal,
+    JournalHeader,
+    former_run,
+    unfinished,
+)
+from vidrestore.runs.memory import within
+from vidrestore.runs.recipe import Crew, Networks, Recipe, adopted, segment_name, settled
+from vidrestore.runs.resume import Trail
+from vidrestore.runs.search import searched
+from vidrestore.runs.segments import Finished, Progress, SegmentWriter, begins, write_segments
+from vidrestore.runs.split import SPLIT_CODEC, write_split
 from vidrestore.runs.workfolder import WorkFolder
+from vidrestore.settings import RestoreSettings
+from vidrestore.timing.cuts import ShotLog, read_cuts, write_cuts
+from vidrestore.timing.damage import Damage
 
-BODY_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-"""Number formats that a network may run in, by the names that a journal gives them."""
+
+@dataclass(frozen=True)
+class Pace:
+    """What the time of a run went into; the rest of it does not grow with the video's length.
+
+    Attributes:
+        search_s: Seconds spent looking for damage.
+        work_s: Seconds from the first frame that was wanted to the last segment on the disk.
+        warm_up_s: Of these, what its beginning took longer than what followed.
+    """
+
+    search_s: float
+    work_s: float
+    warm_up_s: float
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,7 @@ class RestoreResult:
         resumed_frames: Those of them that an earlier run had finished.
         made_frames: Those of them that the source has not.
         sigma: Noise level that the model was told, 8-bit units; None if nothing was denoised.
+        chosen: Task that `--task auto` chose, and why; None if the user did.
         noise_before: Estimated noise of the input, 8-bit units.
         noise_after: Estimated noise of the output, likewise.
         cuts: Times of the cuts found or given, in seconds of the source.
@@ -98,6 +112,7 @@ class RestoreResult:
         flow_s: Seconds of it in optical flow and warping.
         steady_fps: Restored frames per second from the first finished window on; None if there
             was only one.
+        pace: What the time went into.
         warnings: Everything that the user should know.
     """
 
@@ -107,6 +122,7 @@ class RestoreResult:
     resumed_frames: int
     made_frames: int
     sigma: float | None
+    chosen: str | None
     noise_before: float
     noise_after: float
     cuts: tuple[Fraction, ...]
@@ -124,6 +140,7 @@ class RestoreResult:
     model_s: float
     flow_s: float
     steady_fps: float | None
+    pace: Pace
     warnings: tuple[str, ...]
 
 
@@ -132,6 +149,7 @@ def restore(
     output: Path,
     settings: RestoreSettings | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    crew: Crew | None = None,
 ) -> RestoreResult:
     """Restore a video file or folder of images into a new file.
 
@@ -141,7 +159,8 @@ def restore(
         source: Video file, or folder of numbered images.
         output: File to write; its suffix names the container.
         settings: How; None for the defaults.
-        on_progress: Called after each window.
+        on_progress: Called after each frame, or with a crew, now and then.
+        crew: Makes the segments; None to make them here.
 
     Returns:
         What was done.
@@ -162,18 +181,19 @@ def restore(
     for target, codec in ((output, plan.codec), (settings.compare, SPLIT_CODEC)):
         if target is not None:
             check_target(degraded.info, target, codec, settings)
-    run = _Run(degraded, output, settings, plan)
-    if holds_frames_only(output) and not (run.retimed or run.trim):
-        times_s, tick_s = source_times(degraded.info), degraded.info.time_base
-        demand_constant_rate(times_s, degraded.info.frame_rate, tick_s)
-    survey = survey_noise(degraded)
-    sigma = survey.sigma if settings.sigma is None else settings.sigma
-    scoring = None
-    if settings.reference is not None and not run.retimed:
-        scoring = Scoring(open_reader(settings.reference, settings, ffmpeg), degraded)
-    levels, noise_before = Levels(sigma, clipped=survey.is_clipped(sigma)), survey.sigma
-    del survey  # it holds frames
-    run.write(levels, scoring, on_progress)
+    with unfinished(home(output), keep=settings.keep_work) as work:
+        survey = survey_noise(degraded)
+        choice = Choice.of(settings, survey)
+        settings, noise_before = choice.settings, survey.sigma
+        del survey  # it holds frames
+        run = _Run(degraded, output, settings, plan, work, crew)
+        if holds_frames_only(output) and not (run.retimed or run.trim):
+            times_s, tick_s = source_times(degraded.info), degraded.info.time_base
+            demand_constant_rate(times_s, degraded.info.frame_rate, tick_s)
+        scoring = None
+        if settings.reference is not None and not run.retimed:
+            scoring = Scoring(open_reader(settings.reference, settings, ffmpeg), degraded)
+        run.write(choice.levels, scoring, on_progress)
     wall_s = time.monotonic() - start_s
     rate = run.timeline.frame_rate
     result = RgbReader(home(output), ffmpeg, framerate=rate, limits=settings.limits)
@@ -182,15 +202,16 @@ def restore(
         write_split(degraded, result, settings.compare, speed=speed, overwrite=settings.overwrite)
     tested = None
     if settings.self_test:
-        tested = self_test(run.restorers[0], result, steps=settings.steps, seed=settings.seed)
-    network = run.networks[0] if run.networks else None
+        network = run.networks.restorers[0]
+        tested = self_test(network, result, steps=settings.steps, seed=settings.seed)
     return RestoreResult(
         info=degraded.info,
         output=result.info,
         frames=run.check.frames_found,
         resumed_frames=run.resumed_frames,
         made_frames=run.retimer.made,
-        sigma=sigma if run.restorers else None,
+        sigma=choice.levels.sigma if run.networks.restorers else None,
+        chosen=choice.reason,
         noise_before=noise_before,
         noise_after=survey_noise(result).sigma,
         cuts=tuple(shot.start_s for shot in run.log.shots[1:]),
@@ -201,13 +222,14 @@ def restore(
         drift=tuple(run.restorer.drift.shots),
         scores=_scores(scoring, result, settings, ffmpeg),
         self_test=tested,
-        device="cpu" if network is None else str(network.device),
-        dtype="float32" if network is None else network.dtype,
-        weights=tuple(network.weights.path.name for network in run.networks),
+        device=next(iter(run.conditions["device"]), "cpu"),
+        dtype=next(iter(run.conditions["dtype"]), "float32"),
+        weights=tuple(network.weights.path.name for network in run.networks.all),
         wall_s=wall_s,
         model_s=run.model_s,
         flow_s=run.retimer.flow_s,
         steady_fps=run.restorer.steady_fps,
+        pace=Pace(run.search_s, run.work_s, run.restorer.warm_up_s),
         warnings=tuple(run.warnings),
     )
 
@@ -232,94 +254,112 @@ class _Run:
         output: File to write.
         settings: How.
         plan: How the output's video is encoded.
+        work: Takes what is finished until all is; locked.
+        crew: Makes the segments; None to make them here.
     """
 
     def __init__(
-        self, degraded: RgbReader, output: Path, settings: RestoreSettings, plan: EncodingPlan
+        self,
+        degraded: RgbReader,
+        output: Path,
+        settings: RestoreSettings,
+        plan: EncodingPlan,
+        work: WorkFolder,
+        crew: Crew | None = None,
     ) -> None:
         self.info = degraded.info
         self.plan = plan
         self.ffmpeg = degraded.ffmpeg
         self.output = output
         self.settings = settings
+        self.work = work
         self.warnings: list[str] = [*plan.warnings, *dict.fromkeys(map(str, plan.losses))]
         if settings.footprint.note is not None:
             self.warnings.append(settings.footprint.note)
         self.log = ShotLog(self.info)
         self.given_cuts = None if settings.cuts is None else read_cuts(settings.cuts)
         self.trim = settings.start is not None or settings.end is not None
-
-        def network(task: str) -> Restorer:
-            tile_px = settings.footprint.tile_px
-            return Restorer(task, settings.weights, settings.device, tile_px)
-
-        self.restorers = [network(task) for task in settings.restoring]
-        self.filler = (
-            Filler(network("interpolate"), settings.steps) if settings.makes_frames else None
-        )
-        self.networks = [*self.restorers, *([self.filler.restorer] if self.filler else [])]
+        # What others make, they make on their devices.
+        self.networks = Networks(settings if crew is None else replace(settings, device="cpu"))
+        self.crew = crew
         self.damage: Damage | None = None
+        self.search_s = self.work_s = 0.0
         if settings.fill:
-            self.damage = find_damage(self.info, self.ffmpeg, settings.start, settings.end)
+            start_s, interval = time.monotonic(), (settings.start, settings.end)
+            self.damage = searched(work, self.info, self.ffmpeg, *interval, resume=settings.resume)
+            self.search_s = time.monotonic() - start_s
         asked = replace(settings.wanted, times=None if self.damage is None else self.damage.times)
         self.retimed = asked != Retiming()
         self.timeline = timeline(
             self.info.time_base, self.info.start_pts, self.info.frame_rate, asked
         )
-        self.converter = degraded.converter
         self.resumed_frames = 0
 
     def write(
-        self, levels: Levels, scoring: Scoring | None, on_progress: Callable[[Progress], None]
+        self,
+        levels: Levels,
+        scoring: Scoring | None,
+        on_progress: Callable[[Progress], None],
     ) -> None:
-        """Decode to publish. The work folder goes if that succeeds, or nothing was finished."""
-        info, settings = self.info, self.settings
-        self.restorer = WindowRestorer(
-            info,
-            self.restorers,
-            levels,
-            steps=settings.steps,
-            strength=settings.strength,
-            plan=settings.plan,
+        """Decode to publish."""
+        settings = self.settings
+        self.recipe = Recipe(
+            info=self.info,
+            settings=settings,
+            encoding=self.plan,
+            levels=levels,
+            timeline=self.timeline,
+            clock=self._clock(None),
+            bad=frozenset() if self.damage is None else self.damage.bad,
+            cuts=self.given_cuts,
+            end_pts=self._stated_end(),
         )
+        self.restorer = self.recipe.restorer(self.networks)
         threads = torch.get_num_threads()
-        with WorkFolder.of(home(self.output)) as work:
-            try:
-                with self._journal(work, levels) as journal:
-                    muxed = self._work(journal, scoring, on_progress)
-                self.receipt = self._receipt(muxed)
-                publish(muxed.path, self.output, overwrite=settings.overwrite)
-            except BaseException as error:
-                leave(work, error)
-                raise
-            finally:
-                torch.set_num_threads(threads)
-            if not settings.keep_work:
-                work.discard()
+        try:
+            with self._journal(levels) as journal:
+                muxed = self._work(journal, scoring, on_progress)
+            self.receipt = self._receipt(muxed, journal.notes)
+            publish(muxed.path, self.output, overwrite=settings.overwrite)
+        finally:
+            torch.set_num_threads(threads)
         self.check = muxed.check
         self.warnings += muxed.warnings
-        for network in self.networks:
-            self.warnings += network.warnings
+        self.warnings += self.networks.warnings
         if settings.write_cuts is not None:
             write_cuts(settings.write_cuts, self.log.shots)
 
-    def _journal(self, work: WorkFolder, levels: Levels) -> Journal:
+    def _journal(self, levels: Levels) -> Journal:
         """Start a journal, or go on with the one that is there."""
         settings = self._settings_that_matter(levels)
-        header = JournalHeader.of(self.info, settings, self._clock(None), self._conditions())
+        self.conditions = (
+            self.networks.conditions()
+            if self.crew is None
+            else self.crew.conditions(self.recipe, self.networks, self.work.path)
+        )
+        threads = self.plan.threads(cores())
+        if threads is not None:
+            self.conditions["encoder_threads"] = threads
+        header = JournalHeader.of(self.info, settings, self._clock(None), self.conditions)
         self.witness = Witness(self.info.path, header.input)
-        former, reason = former_run(work.path, header, resume=self.settings.resume)
+        former, reason = former_run(self.work.path, header, resume=self.settings.resume)
         self.warnings += [reason] if reason else []
         if former is not None:
-            self._adopt(former.header.conditions)
-            header = replace(header, conditions=self._conditions())
+            self.conditions = adopted(self.conditions, former.header.conditions)
+            header = replace(header, conditions=self.conditions)
             changes = former.header.changed(header)
             if changes:
                 note = f"not bit-identical to an uninterrupted run: {'; '.join(changes)}"
                 former = replace(
                     former, notes=(*former.notes, f"{note} after frame {former.frames}")
                 )
-        journal = Journal(work, header, former)
+        threads = self.conditions.get("encoder_threads")
+        if threads:  # said outright, whoever encodes
+            self.plan = self.plan.with_threads(threads)
+            self.recipe = replace(self.recipe, encoding=self.plan)
+        if self.crew is None:
+            self.networks.adopt(self.conditions)
+        self.journal = journal = Journal(self.work, header, former)
         self._recall(former)
         self.warnings += journal.notes
         return journal
@@ -329,23 +369,9 @@ class _Run:
         self.ending = None if former is None else former.ending
         records = () if former is None else former.records
         self.landmark = records[-1].facts.next if records else None
-        resumed = None
-        if former is not None and self.landmark is not None:
-            mark = self.landmark
-            cut_after = mark.frames[-2][1] if mark.opens_shot else None
-            resumed = Resumed(former.frames, cut_after)
+        if former is not None and (self.landmark is not None or self.ending is not None):
             self.resumed_frames = former.frames
-        elif self.ending is not None and former is not None:
-            self.resumed_frames = former.frames
-        self.retimer = Retimer(
-            self.info,
-            self.timeline,
-            self.filler,
-            self.converter,
-            self._stated_end(),
-            repairs=self.settings.fill,
-            resumed=resumed,
-        )
+        self.retimer = self.recipe.retimer(self.networks, self.landmark, self.resumed_frames)
         for record in records:
             self.retimer.made_in[record.index] = record.facts.made_frames
             self.restorer.drift.recall(record.index, record.facts.drift)
@@ -354,28 +380,26 @@ class _Run:
         self.trail = Trail(self.settings.plan.context_frames, self.landmark)
 
     def _work(
-        self, journal: Journal, scoring: Scoring | None, on_progress: Callable[[Progress], None]
+        self,
+        journal: Journal,
+        scoring: Scoring | None,
+        on_progress: Callable[[Progress], None],
     ) -> MuxResult:
         """Decode to mux; the file is not yet under its name."""
         settings, clock = self.settings, self._clock(None)
         need = disk_need(self.plan, self._total(), settings.encode.bitrate_bps)
-        space = Space(journal.folder, need)
-        writer = SegmentWriter(self.plan, journal, clock=clock, space=space, facts=self._facts)
+        self.space = Space(journal.folder, need)
         if self.ending is None:
-            space.demand_run(writer.segments)
+            self.space.demand_run(journal.files)
+            start_s = time.monotonic()
             with closing(self._shots()) as frames:
-                write_segments(
-                    frames,
-                    self.restorer,
-                    self.retimer,
-                    writer,
-                    self.trail,
-                    after=self.landmark,
-                    total=self._total(),
-                    on_frame=scoring.add if scoring and not self.landmark else lambda _: None,
-                    on_progress=on_progress,
-                    queue_frames=settings.footprint.queue_frames,
-                )
+                if self.crew is None:
+                    self._make_here(frames, scoring, on_progress)
+                else:
+                    self._have_made(self.crew, frames, on_progress)
+            self.work_s = time.monotonic() - start_s
+            if not journal.frames:
+                raise InputError("there is no frame to restore", hint="check --start and --end")
             self.witness.demand_same()
             warnings = tuple(self.decoder_warnings)
             self.ending = Ending(self.retimer.end_pts, self.trail.last, warnings)
@@ -383,11 +407,11 @@ class _Run:
         elif self.ending.last_frame is not None:
             self.log.note(*self.ending.last_frame)
         self.warnings += self.ending.warnings
-        space.demand_output(writer.segments)
+        self.space.demand_output(journal.files)
         return mux(
             self.plan.video,
-            writer.segments,
-            writer.pts,
+            journal.files,
+            journal.pts,
             self.output,
             ffmpeg=self.ffmpeg,
             trim=self.trim,
@@ -396,14 +420,85 @@ class _Run:
             work=journal.folder,
         )
 
+    def _make_here(
+        self,
+        frames: Iterator[Frame],
+        scoring: Scoring | None,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        """Make all segments that are missing."""
+        total, score = self._total(), scoring is not None and not self.landmark
+        counter = count(self.journal.frames + 1)
+
+        def seen(frame: Frame) -> None:
+            if scoring is not None and score:
+                scoring.add(frame)
+            on_progress(Progress(next(counter), total))
+
+        def name(segment: int) -> Path:
+            self.space.demand_segment(self.journal.files)
+            return self.journal.folder / segment_name(segment)
+
+        write_segments(
+            frames,
+            self.restorer,
+            self.retimer,
+            SegmentWriter(self.plan, clock=self.recipe.clock, name=name, on_finished=self._record),
+            self.trail,
+            after=self.landmark,
+            on_frame=seen,
+            queue_frames=self.settings.footprint.queue_frames,
+        )
+
+    def _have_made(
+        self, crew: Crew, frames: Iterator[Frame], on_progress: Callable[[Progress], None]
+    ) -> None:
+        """Have others make them, and know of each what we would if we had made it."""
+        folder = self.journal.folder
+        starts = begins(frames, self.settings.plan, self.trail, self.landmark)
+        furthest = self.journal.frames
+
+        def tell(ahead_frames: int) -> None:
+            nonlocal furthest  # what is begun again does not take it back
+            furthest = max(furthest, self.journal.frames + ahead_frames)
+            on_progress(Progress(furthest, self._total()))
+
+        for made, following in crew.make(self.recipe, self.conditions, folder, starts, tell):
+            self.retimer.made_in[made.segment] = made.made_frames
+            self.retimer.end_pts = made.end_pts
+            self.retimer.flow_s += made.flow_s
+            self.restorer.model_s += made.model_s
+            self.restorer.drift.recall(made.segment, made.drift)
+            for cause in made.notes:
+                self._note(cause)
+            finished = settled(made, folder)
+            if finished is not None:
+                self._record(finished, following)
+                self.space.demand_segment(self.journal.files)
+            tell(0)
+        self.warnings += [note for note in self.journal.notes if note not in self.warnings]
+
+    def _record(self, one: Finished, following: int | None) -> None:
+        """Journal a finished segment."""
+        facts = self._facts(one.segment, following)
+        self.journal.add(one.segment, self.journal.frames, one.pts, one.file, facts)
+
+    def _note(self, cause: str) -> None:
+        """Journal why the result is not what an uninterrupted run on one machine gives."""
+        note = f"not bit-identical to an uninterrupted run: {cause}"
+        if note not in self.journal.notes:
+            self.journal.note(note)
+
     def _facts(self, segment: int, following: int | None) -> Facts:
         """What the journal is to say of a segment that is finished."""
         self.witness.demand_same()
+        for line in self.networks.warnings:  # before the first segment that it may be about
+            self._note(line)
         landmark, shots = self.trail.take(following)
         made = self.retimer.made_in[segment]
         return Facts(landmark, shots, made, self.restorer.drift.noted(segment))
 
-    def _receipt(self, muxed: MuxResult) -> Receipt:
+    def _receipt(self, muxed: MuxResult, notes: Sequence[str]) -> Receipt:
         """Compare the file with the input before it gets its name."""
         try:
             before = manifest(self.info)
@@ -418,6 +513,7 @@ class _Run:
                 muxed.streams,
                 asked=wishes(self.settings, self.info, self.output),
                 losses=[*losses, *late],
+                notes=notes,
             )
             compared.demand()
         except BaseException:
@@ -432,25 +528,11 @@ class _Run:
 
     def _shots(self) -> Generator[Frame, None, None]:
         """The good frames of the source, their shots told, from where they are needed on."""
-        settings = self.settings
-        context = settings.plan.context_frames
         self.decoder_warnings: list[str] = []
-        source = Source(
-            info=self.info,
-            ffmpeg=self.ffmpeg,
-            start=settings.start,
-            end=settings.end,
-            bad=frozenset() if self.damage is None else self.damage.bad,
-            cuts=self.given_cuts,
-            context_frames=context,
-            on_warnings=self.decoder_warnings.extend,
-            threads=settings.footprint.decoder_threads,
-        )
-        if self.landmark is None:
-            frames, known = source.frames(), 0
-        else:
-            frames = source.frames_from(self.landmark)
-            known = min(context, self.landmark.position)
+        known = 0
+        if self.landmark is not None:
+            known = min(self.settings.plan.context_frames, self.landmark.position)
+        frames = self.recipe.frames(self.landmark, self.decoder_warnings.extend)
         for number, frame in enumerate(frames):
             if number >= known:
                 self.log.add(frame)
@@ -482,28 +564,11 @@ class _Run:
         more = self.timeline.frame_rate / self.info.frame_rate / self.timeline.speed
         return round(self.info.frames * more)
 
-    def _conditions(self) -> dict[str, object]:
-        """What only rounding depends on."""
-        return {
-            "device": [str(network.device) for network in self.networks],
-            "dtype": [network.dtype for network in self.networks],
-            "torch_threads": torch.get_num_threads(),
-            "cores": len(os.sched_getaffinity(0)),
-        }
-
-    def _adopt(self, conditions: Mapping[str, Any]) -> None:
-        """Compute as an earlier run did, as far as that is up to us."""
-        torch.set_num_threads(conditions["torch_threads"])
-        there = zip(self.networks, conditions["device"], conditions["dtype"], strict=False)
-        for network, device, dtype in there:
-            if device == str(network.device) and dtype in BODY_DTYPES:
-                network.net.body_dtype = BODY_DTYPES[dtype]
-
     def _settings_that_matter(self, levels: Levels) -> dict[str, object]:
         """Everything that changes a decoded frame of the output."""
         settings = self.settings
         return {
-            "weights": [network.weights.sha256 for network in self.networks],
+            "weights": self.networks.sha256,
             "torch": torch.__version__,
             "ffmpeg": version(self.ffmpeg),
             "levels": asdict(levels),

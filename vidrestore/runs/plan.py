@@ -8,23 +8,23 @@ arithmetic of `memory`.
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+from vidrestore.containers.sequence import LOSSLESS_CODEC, holds_frames_only
 from vidrestore.errors import UsageError
 from vidrestore.media.ffmpeg import find_ffmpeg
-from vidrestore.picture.fields import reading
 from vidrestore.media.inspection import inspect
+from vidrestore.media.probe import VideoInfo
+from vidrestore.media.scratch import scratch
+from vidrestore.network.windows import WindowPlan
+from vidrestore.picture.fields import reading
 from vidrestore.runs.memory import decoder_bytes, encoder_bytes, own_bytes, peak_bytes, within
 from vidrestore.runs.pipeline import restore
-from vidrestore.media.probe import VideoInfo
 from vidrestore.runs.processes import MemoryWatch, Peaks
-from vidrestore.containers.sequence import LOSSLESS_CODEC, holds_frames_only
 from vidrestore.settings import RestoreSettings
-from vidrestore.network.windows import WindowPlan
 
 TRIAL_PX = 32_000_000
 """Pixels of all frames of a trial together: twenty seconds of one slow core."""
@@ -75,13 +75,16 @@ class Prediction:
         return self.work_bytes + self.output_bytes
 
 
-def predict(source: Path, output: Path, settings: RestoreSettings | None = None) -> Prediction:
+def predict(
+    source: Path, output: Path, settings: RestoreSettings | None = None, *, before_s: float = 0.0
+) -> Prediction:
     """Predict what restoring a video will take.
 
     Args:
         source: Video file, or folder of numbered images.
         output: File that it would be written to; only its suffix matters.
         settings: How; None for the defaults.
+        before_s: Seconds that a run's program takes before it begins.
 
     Returns:
         The prediction.
@@ -102,25 +105,31 @@ def predict(source: Path, output: Path, settings: RestoreSettings | None = None)
     settings = within(settings, info)
     frames = _frames(info, settings)
     trial = _trial_settings(info, settings, frames)
-    with tempfile.TemporaryDirectory(prefix="vidrestore-plan-") as folder:
+    with scratch() as folder:
         start_s = time.monotonic()
         with MemoryWatch() as watch:
-            result = restore(source, Path(folder) / f"trial{_suffix(output)}", trial)
+            result = restore(source, folder / f"trial{_suffix(output)}", trial)
         trial_s = time.monotonic() - start_s
         written = result.output.path
         size_bytes = written.stat().st_size if written.is_file() else 0
     done = min(frames, _trial_frames(info, frames))
     share = frames / done
-    steady_s = done / result.wall_s if result.steady_fps is None else result.steady_fps
-    per_frame_s = 1 / steady_s * _overhead(settings.plan, frames) / _overhead(trial.plan, done)
-    fixed_s = max(0.0, trial_s - done / steady_s)
+    # Stages compete for the same cores: what the encoder did after the network's last frame of
+    # the trial is what slows the network down in a longer run. A graphics card works beside them.
+    work_s = result.pace.work_s - result.pace.warm_up_s
+    if result.device != "cpu" and result.steady_fps is not None:
+        work_s = min(work_s, done / result.steady_fps)
+    grown = _overhead(settings.plan, frames) / _overhead(trial.plan, done)
+    longer_s = min(result.model_s, work_s) * (grown - 1)
+    per_frame_s = (work_s + longer_s + result.pace.search_s) / done
+    fixed_s = trial_s - work_s - result.pace.search_s + before_s
     video_bytes = round(size_bytes * share)
     others_bytes = _other_streams_bytes(info, source)
     return Prediction(
         info=info,
         frames=frames,
         trial_frames=done,
-        wall_s=trial_s if frames == done else fixed_s + frames * per_frame_s,
+        wall_s=before_s + trial_s if frames == done else fixed_s + frames * per_frame_s,
         fps=1 / per_frame_s,
         peak_bytes=_peak(settings, trial, info, (frames, done), watch.peaks, result.dtype),
         work_bytes=video_bytes,

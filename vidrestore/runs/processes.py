@@ -73,9 +73,10 @@ class MemoryWatch:
         own = resident_bytes(self._process)
         encoder = other = total = 0
         for child in descendants(self._process):
-            size, words = resident_bytes(child), _command(child)
+            words = _command(child)  # before its size, which may be ours until it has a name
             if words == command:
                 continue  # forked this moment: its memory is still ours
+            size = resident_bytes(child)
             total += size
             if b"pipe:0" in words:
                 encoder = max(encoder, size)
@@ -97,6 +98,16 @@ def resident_bytes(process: int) -> int:
     except (OSError, IndexError):
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def age_s() -> float:
+    """Seconds since this process was started; 0 where the system does not say."""
+    try:
+        ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+        up_s = Path("/proc/uptime").read_text().split()[0]
+    except (OSError, IndexError):
+        return 0.0
+    return max(0.0, float(up_s) - int(ticks) / os.sysconf("SC_CLK_TCK"))
 
 
 def descendants(process: int) -> list[int]:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from vidrestore.timing.cuts import label_shots
-from vidrestore.media.decode import Decoder, Frame
 from vidrestore.errors import InputError
-from vidrestore.runs.journal import Landmark
+from vidrestore.media.decode import Decoder, Frame
 from vidrestore.media.probe import VideoInfo
+from vidrestore.runs.journal import Landmark
+from vidrestore.timing.cuts import label_shots
 from vidrestore.timing.shots import REACH_FRAMES
 
 _FINGERPRINT_ROWS = 16
@@ -74,6 +74,11 @@ class Trail:
             frames = tuple(self._steps)[:count]
             opens_shot = position in self._shots
             self._landmarks[segment] = Landmark(segment, position, shot, opens_shot, frames)
+
+    def landmark(self, segment: int) -> Landmark:
+        """Where a segment begins that was begun, and that no later one was taken after."""
+        with self._lock:
+            return self._landmarks[segment]
 
     def take(self, segment: int | None) -> tuple[Landmark | None, tuple[tuple[int, int, int], ...]]:
         """Where a segment begins, and the shots before it that were not taken yet.

@@ -7,28 +7,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from vidrestore.media.clock import Clock
-from vidrestore.media.decode import Frame
-from vidrestore.network.diffuse import Levels, Restorer
-from vidrestore.runs.disk import Space
-from vidrestore.picture.drift import DriftGuard
 from vidrestore.encoders.encode import SegmentEncoder, SegmentFile
 from vidrestore.encoders.encoding import EncodingPlan
-from vidrestore.errors import InputError
+from vidrestore.media.clock import Clock
+from vidrestore.media.decode import Frame
+from vidrestore.media.probe import VideoInfo
+from vidrestore.network.diffuse import Levels, Restorer
+from vidrestore.network.stitch import Stitcher
+from vidrestore.network.windows import Window, WindowPlan, cut
+from vidrestore.picture.drift import DriftGuard
 from vidrestore.picture.fields import converter_of
 from vidrestore.runs.flow import Prefetch, Sink
 from vidrestore.runs.footprint import QUEUE_FRAMES
-from vidrestore.runs.journal import Facts, Journal, Landmark
-from vidrestore.media.probe import VideoInfo
+from vidrestore.runs.journal import Landmark
 from vidrestore.runs.resume import Trail
 from vidrestore.timing.retime import Restored, Retimer
-from vidrestore.network.stitch import Stitcher
-from vidrestore.network.windows import Window, WindowPlan, cut
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class WindowRestorer:
     Attributes:
         model_s: Seconds spent in the networks so far.
         steady_fps: Frames per second since the first window was finished; None before.
+        warm_up_s: Seconds that the first window took longer than the others, for its frames.
         drift: Where the colours went; see `DriftGuard`.
     """
 
@@ -68,6 +68,7 @@ class WindowRestorer:
     ) -> None:
         self.model_s = 0.0
         self.steady_fps: float | None = None
+        self.warm_up_s = 0.0
         self._restorers = restorers
         self._levels = levels
         self._steps = steps
@@ -77,7 +78,11 @@ class WindowRestorer:
         self.drift = DriftGuard(levels)
 
     def restore(
-        self, frames: Iterable[Frame], trail: Trail | None = None, after: Landmark | None = None
+        self,
+        frames: Iterable[Frame],
+        trail: Trail | None = None,
+        after: Landmark | None = None,
+        stop: int | None = None,
     ) -> Iterator[Restored]:
         """Yield restored frames in order, context too, as soon as no window can change them.
 
@@ -85,18 +90,27 @@ class WindowRestorer:
             frames: Their shots told.
             trail: Told where each segment begins.
             after: Where the frames go on, the context before it first; None if they are all.
+            stop: Segment to stop before, at its first frame, which is not restored; None for none.
         """
         stitcher = Stitcher()
-        done = 0
+        done = seen = 0
         first: tuple[float, int] | None = None
+        begin_s, opening_frames = time.monotonic(), 0
         for window in _windows(frames, self._plan, trail, after):
+            if window.segment == stop:
+                yield Restored(window.segment, window.items[0], kept=False)
+                return
             for restored in self._finished(window, stitcher):
                 yield restored
                 done += restored.kept
             now_s = time.monotonic()
-            first = first or (now_s, done)
-            if done > first[1]:
+            seen += window.stop - window.start
+            if first is None:
+                first, opening_frames = (now_s, done), seen
+            elif done > first[1]:
                 self.steady_fps = (done - first[1]) / (now_s - first[0])
+                usual_s = opening_frames * (now_s - first[0]) / (seen - opening_frames)
+                self.warm_up_s = max(0.0, first[0] - begin_s - usual_s)
 
     def _finished(self, window: Window[Frame], stitcher: Stitcher) -> Iterator[Restored]:
         """Restore a window; what is large is gone before the next one is begun."""
@@ -162,17 +176,49 @@ def _windows(
         yield window
 
 
+def begins(
+    frames: Iterable[Frame], plan: WindowPlan, trail: Trail, after: Landmark | None
+) -> Iterator[Landmark]:
+    """Where each segment begins, found by looking for shots alone; nothing is restored.
+
+    Args:
+        frames: Decoded frames, their shots told, which the trail is told of.
+        plan: How the stream is cut.
+        trail: Told where each segment begins.
+        after: Where the frames go on that another run has begun; None if they are all.
+    """
+    begun = -1
+    for window in _windows(frames, plan, trail, after):
+        if window.segment != begun and window.stop > window.keep_start:
+            begun = window.segment
+            yield trail.landmark(begun)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A segment that is encoded, verified and on the disk.
+
+    Attributes:
+        segment: Its index.
+        pts: Timestamp of every frame, in ticks of the output.
+        file: The file.
+    """
+
+    segment: int
+    pts: tuple[int, ...]
+    file: SegmentFile
+
+
 def write_segments(
     frames: Iterable[Frame],
     restorer: WindowRestorer,
     retimer: Retimer,
     writer: SegmentWriter,
-    trail: Trail,
+    trail: Trail | None = None,
     *,
     after: Landmark | None = None,
-    total: int | None,
-    on_frame: Callable[[Frame], None],
-    on_progress: Callable[[Progress], None],
+    stop: int | None = None,
+    on_frame: Callable[[Frame], None] = lambda _: None,
     queue_frames: int = QUEUE_FRAMES,
 ) -> None:
     """Decode, restore, retime and encode, all at once, with bounded queues between them.
@@ -184,9 +230,8 @@ def write_segments(
         writer: Takes them.
         trail: Told where each segment begins.
         after: Where the frames go on that another run has begun; None if they are all.
-        total: Number of frames to expect, if known.
+        stop: Segment to stop before; None for none.
         on_frame: Called with each finished frame before it is encoded.
-        on_progress: Called after each finished frame.
         queue_frames: Frames that may wait before the network, and after it.
 
     Raises:
@@ -197,71 +242,53 @@ def write_segments(
         Prefetch(frames, queue_frames) as decoded,
         Sink(writer.write, queue_frames) as sink,
     ):
-        finished = retimer.retime(restorer.restore(decoded, trail, after))
-        for done, (segment, frame) in enumerate(finished, start=len(writer.pts) + 1):
+        for segment, frame in retimer.retime(restorer.restore(decoded, trail, after, stop), stop):
             on_frame(frame)
             sink.put((segment, frame))
-            on_progress(Progress(done, total))
         sink.finish()
         writer.finish()
-    if not writer.pts:
-        raise InputError("there is no frame to restore", hint="check --start and --end")
 
 
 class SegmentWriter:
-    """Encodes frames into one file per segment and journals each finished file.
+    """Encodes frames into one file per segment.
 
     Args:
         plan: How each segment is encoded.
-        journal: Of the output; its folder takes the files, its segments come first.
         clock: Of the output.
-        space: Told what is about to be written.
-        facts: Called with the index of a finished segment and that of the next one, or None:
-            what the journal is to say of it. What it raises keeps the segment out of the journal.
-
-    Attributes:
-        pts: Timestamps of the frames written, in ticks of the clock.
-        segments: Finished files, in order.
+        name: Called with the index of a segment before its first frame is encoded: the file to
+            write.
+        on_finished: Called with each finished segment and the index of the next one, or None.
     """
 
     def __init__(
         self,
         plan: EncodingPlan,
-        journal: Journal,
         *,
         clock: Clock,
-        space: Space,
-        facts: Callable[[int, int | None], Facts],
+        name: Callable[[int], Path],
+        on_finished: Callable[[Finished, int | None], None],
     ) -> None:
-        self.pts: list[int] = [pts for record in journal.records for pts in record.pts]
-        self.segments: list[SegmentFile] = [
-            SegmentFile(journal.folder / one.file, one.frames, one.size_bytes, one.sha256)
-            for one in journal.records
-        ]
         self._plan = plan
-        self._journal = journal
         self._clock = clock
-        self._space = space
-        self._facts = facts
+        self._name = name
+        self._on_finished = on_finished
         self._encoder: SegmentEncoder | None = None
         self._segment = -1
-        self._first = 0
+        self._pts: list[int] = []
 
     def write(self, item: tuple[int, Frame]) -> None:
         """Encode a frame; a new segment index ends the segment before it."""
         segment, frame = item
         if segment != self._segment:  # a segment may have no frame: then its index is left out
             self.finish(segment)
-            self._space.demand_segment(self.segments)
-            path = self._journal.folder / f"segment-{segment:06d}.nut"
-            self._segment, self._first = segment, len(self.pts)
-            self._encoder = SegmentEncoder(self._plan, path, clock=self._clock)
+            self._segment, self._pts = segment, []
+            self._encoder = SegmentEncoder(self._plan, self._name(segment), clock=self._clock)
         assert self._encoder is not None, "opened with the segment's first frame"
         self._encoder.write(frame)
-        self.pts.append(frame.pts)
+        self._pts.append(frame.pts)
 
     def finish(self, following: int | None = None) -> None:
-        """Close, verify and journal the current segment, if there is one.
+        """Close and verify the current segment, if there is one.
 
         Args:
             following: Index of the next segment; None at the end.
@@ -270,9 +297,7 @@ class SegmentWriter:
             return
         file = self._encoder.close()
         self._encoder = None
-        facts = self._facts(self._segment, following)
-        self._journal.add(self._segment, self._first, self.pts[self._first :], file, facts)
-        self.segments.append(file)
+        self._on_finished(Finished(self._segment, tuple(self._pts), file), following)
 
     def __enter__(self) -> Self:
         """Return the writer itself."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
+from vidrestore.containers.mux import mux, publish
 from vidrestore.encoders.codecs import EncodeSettings
+from vidrestore.encoders.encode import SegmentEncoder
+from vidrestore.encoders.planning import plan_encoding
 from vidrestore.measure.compare import RgbReader
 from vidrestore.media.decode import Frame
-from vidrestore.encoders.encode import SegmentEncoder
-from vidrestore.containers.mux import mux, publish
-from vidrestore.encoders.planning import plan_encoding
 from vidrestore.runs.workfolder import WorkFolder
 
 LINE_PX = 2
@@ -41,7 +41,7 @@ def write_split(
     with WorkFolder.of(target) as work:
         try:
             with SegmentEncoder(plan, work.path / "segment-split.nut") as encoder:
-                for old, new in _paired(before, after, speed):
+                for old, new in paired(before, after, speed):
                     encoder.write(_split(before, old, after, new))
                     pts.append(new.pts)
                 segment = encoder.close()
@@ -52,7 +52,7 @@ def write_split(
             work.discard()
 
 
-def _paired(before: RgbReader, after: RgbReader, speed: Fraction) -> Iterator[tuple[Frame, Frame]]:
+def paired(before: RgbReader, after: RgbReader, speed: Fraction) -> Iterator[tuple[Frame, Frame]]:
     """Each frame of the result with the input's that is shown at that time."""
     coming = before.frames()
     shown = next(coming)

@@ -7,7 +7,6 @@ through the same stages as in a file; the other streams wait in memory until it 
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -19,33 +18,36 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from vidrestore.media.clock import Clock
-from vidrestore.picture.convert import FrameConverter
-from vidrestore.timing.cuts import ShotLog, label_shots, read_cuts, write_cuts
-from vidrestore.media.decode import Decoder, Frame
-from vidrestore.network.diffuse import Levels, Restorer
+from vidrestore.containers.mux import output_format, publish
+from vidrestore.containers.outlet import Outlet, check_codec, kept_streams, lost_tags
+from vidrestore.containers.sequence import is_numbered
 from vidrestore.encoders.encoding import EncodingPlan
+from vidrestore.encoders.pipeencode import PipeEncoder, plan_for_pipe
 from vidrestore.errors import InputError, UsageError
+from vidrestore.losses import Loss
+from vidrestore.media.clock import Clock
+from vidrestore.media.decode import Decoder, Frame
 from vidrestore.media.ffmpeg import find_ffmpeg
-from vidrestore.picture.fields import reading
-from vidrestore.timing.fill import Filler
-from vidrestore.runs.flow import Prefetch, Sink, Worker
 from vidrestore.media.inlet import Aside, Inlet
 from vidrestore.media.inspection import inspect
 from vidrestore.media.ledger import check_count
-from vidrestore.runs.lookahead import StreamPlan
-from vidrestore.losses import Loss
-from vidrestore.containers.mux import output_format, publish
-from vidrestore.containers.outlet import Outlet, check_codec, kept_streams, lost_tags
-from vidrestore.encoders.pipeencode import PipeEncoder, plan_for_pipe
-from vidrestore.runs.pipeline import check_target, open_reader
 from vidrestore.media.probe import VideoInfo
-from vidrestore.timing.retime import Retimer
-from vidrestore.runs.segments import Progress, WindowRestorer
-from vidrestore.containers.sequence import is_numbered
-from vidrestore.settings import RestoreSettings
-from vidrestore.picture.survey import FRAMES_PER_PLACE, PLACES, NoiseSurvey, survey_noise
+from vidrestore.media.scratch import scratch
 from vidrestore.media.timeline import Retiming, timeline
+from vidrestore.network.diffuse import Restorer
+from vidrestore.picture.convert import FrameConverter
+from vidrestore.picture.fields import reading
+from vidrestore.picture.survey import FRAMES_PER_PLACE, PLACES, NoiseSurvey, survey_noise
+from vidrestore.runs.choice import Choice
+from vidrestore.runs.clean import forget_parts
+from vidrestore.runs.flow import Prefetch, Sink, Worker
+from vidrestore.runs.lookahead import StreamPlan
+from vidrestore.runs.pipeline import check_target, open_reader
+from vidrestore.runs.segments import Progress, WindowRestorer
+from vidrestore.settings import RestoreSettings
+from vidrestore.timing.cuts import ShotLog, label_shots, read_cuts, write_cuts
+from vidrestore.timing.fill import Filler
+from vidrestore.timing.retime import Retimer
 
 HEAD_FRAMES = {"normal": 24, "low": FRAMES_PER_PLACE}
 """Frames at the beginning of a pipe that the noise is estimated from."""
@@ -60,6 +62,7 @@ class StreamResult:
         frames: Frames written.
         made_frames: Those of them that the source has not.
         sigma: Noise level that the model was told, 8-bit units; None if nothing was denoised.
+        chosen: Task that `--task auto` chose, and why; None if the user did.
         noise_before: Estimated noise of the input, 8-bit units.
         cuts: Times of the cuts found or given, in seconds of the source.
         lookahead_frames: Frames of the source after one that were read before it was written.
@@ -76,6 +79,7 @@ class StreamResult:
     frames: int
     made_frames: int
     sigma: float | None
+    chosen: str | None
     noise_before: float
     cuts: tuple[Fraction, ...]
     lookahead_frames: int
@@ -138,18 +142,18 @@ def restore_stream(
             hint="write -o out.y4m, or let the input be a file",
         )
     ffmpeg = find_ffmpeg(settings.ffmpeg)
-    with tempfile.TemporaryDirectory(prefix="vidrestore-") as folder:
+    with scratch() as folder:
         opened = (
             _open_file(source, settings, ffmpeg)
             if isinstance(source, Path)
-            else _open_pipe(source, Path(folder), settings, ffmpeg)
+            else _open_pipe(source, folder, settings, ffmpeg)
         )
         if isinstance(output, Path):
             container = "y4m" if output.suffix.lower() == ".y4m" else output.suffix
         prompt = settings.latency == "low"
         plan = plan_for_pipe(opened.info, settings.encode, container, ffmpeg, prompt=prompt)
         if isinstance(output, Path):
-            itself = source if isinstance(source, Path) else Path(folder)
+            itself = source if isinstance(source, Path) else folder
             check_target(replace(opened.info, path=itself), output, plan.codec, settings)
             container = container if container == "y4m" else output_format(output, plan.codec)
         elif container != "y4m":
@@ -226,6 +230,7 @@ def _write_file(
 ) -> None:
     """Write under a temporary name; the final name means that it is whole."""
     temporary = output.with_name(f".{output.name}.{os.getpid()}.part")
+    forget_parts(output)
     try:
         run.write(temporary, on_progress)
         run.check(temporary)
@@ -268,6 +273,9 @@ class _Run:
         self._outlet: Outlet | None = None
         self._warnings: list[str] = list(encoding.warnings)
 
+        self._choice = Choice.of(settings, opened.survey)
+        self._settings = settings = self._choice.settings
+
         def network(task: str) -> Restorer:
             return Restorer(task, settings.weights, settings.device)
 
@@ -285,12 +293,10 @@ class _Run:
         self._retimer = Retimer(
             info, lines, self.plan.paced(filler), FrameConverter(info), None, repairs=False
         )
-        survey = opened.survey
-        self._sigma = survey.sigma if settings.sigma is None else settings.sigma
         self._restorer = WindowRestorer(
             info,
             restorers,
-            Levels(self._sigma, clipped=survey.is_clipped(self._sigma)),
+            self._choice.levels,
             steps=settings.steps,
             strength=settings.strength,
             plan=self.plan.windows,
@@ -388,7 +394,8 @@ class _Run:
             info=self.info,
             frames=self._frames,
             made_frames=self._retimer.made,
-            sigma=self._sigma if self._settings.restoring else None,
+            sigma=self._choice.levels.sigma if self._settings.restoring else None,
+            chosen=self._choice.reason,
             noise_before=self._opened.survey.sigma,
             cuts=tuple(shot.start_s for shot in self.log.shots[1:]),
             lookahead_frames=self.plan.lookahead_frames,

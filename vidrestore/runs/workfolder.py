@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Collection
@@ -11,11 +10,14 @@ from types import TracebackType
 from typing import Self
 
 from vidrestore.errors import OutputError
+from vidrestore.media.scratch import hold
 
 WORK_SUFFIX = ".vidrestore"
 """Added to an output's name, it names the folder of its unfinished work."""
 
-_OURS = ("journal.jsonl*", "segment-*.nut", "damage.json*", "partial*", "covers-*")
+SEARCH_NAME = "damage.json"
+
+_OURS = ("journal.jsonl*", "segment-*.nut", f"{SEARCH_NAME}*", "token-*", "partial*", "covers-*")
 """All that we ever write into such a folder."""
 
 
@@ -61,10 +63,15 @@ class WorkFolder:
         """What is ours in it."""
         return _ours(self.path)
 
+    @property
+    def search(self) -> Path:
+        """What a search for damage has found, once that is finished."""
+        return self.path / SEARCH_NAME
+
     def clear(self, keep: Collection[str] = ()) -> None:
-        """Delete what we have written into it, except the journal and the files to keep."""
+        """Delete what we have written into it, except records and the files to keep."""
         for path in _ours(self.path):
-            if path.name not in keep and not path.name.startswith("journal"):
+            if path.name not in {*keep, SEARCH_NAME} and not path.name.startswith("journal"):
                 _delete(path)
 
     def discard(self) -> None:
@@ -107,13 +114,6 @@ def _locked(path: Path) -> int:
     """A handle on the folder that holds its lock."""
     while True:
         path.mkdir(exist_ok=True)
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it may just have deleted it, and another may have made it anew.
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
-                return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
+        handle = hold(path)
+        if handle is not None:
+            return handle

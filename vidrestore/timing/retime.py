@@ -112,8 +112,16 @@ class Retimer:
         self._waiting: list[Frame | _Made] = []
         self._seen: deque[tuple[Frame, NDArray[np.float32]]] = deque(maxlen=2)
 
-    def retime(self, restored: Iterable[Restored]) -> Iterator[tuple[int, Frame]]:
-        """Yield (segment index, frame) for every slot of the timeline, in order."""
+    def retime(
+        self, restored: Iterable[Restored], stop: int | None = None
+    ) -> Iterator[tuple[int, Frame]]:
+        """Yield (segment index, frame) for every slot of the timeline, in order.
+
+        Args:
+            restored: Frames in order, context too.
+            stop: Segment to stop before; its first frame only ends the one before it. None for
+                none.
+        """
         before: Frame | None = None  # of the same shot and segment as `last`
         last: Restored | None = None
         opening: list[Slot] = []  # wanted before `last`, from its own side
@@ -139,6 +147,8 @@ class Retimer:
                 if last.kept:
                     self._between(last.frame, item.frame)
                 before = last.frame
+            if item.segment == stop:
+                return
             yield from self._flush(item.segment, full_only=True)
             last = item
         if last is not None:

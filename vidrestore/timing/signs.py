@@ -1,8 +1,8 @@
 """What a video looks like from frame to frame: a few numbers each, from small pictures.
 
-The numbers are those by which damage shows: how much a frame differs from the one before, how far
-things have moved, and whether parts of it have turned into flat black, green or grey. All memory is
-a few small pictures and some bytes per frame.
+The numbers are those by which damage shows: how much a frame differs from the ones before, how far
+it has come on the way to the next, and whether parts of it have turned into flat black, green or
+grey. All memory is a few small pictures and some bytes per frame.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ SMALL_PX = 240
 """Long side of the small pictures, about: enough to see a hand move, and noise averages out."""
 BLOCK_PX = 8
 BUSY_SHARE = 0.05
-"""Change and motion are read where they are strongest: on this share of the blocks."""
+"""Change is read where it is strongest: on this share of the blocks."""
 QUIET_QUANTILE = 0.1
-SMOOTHING_PX = 1.5
-"""Of the pictures that motion is found on, so that it follows things and not noise."""
 
 MOST_SHIFT = 4
 """Blocks that the picture may move by from one frame to another and still be alike."""
@@ -71,7 +69,10 @@ class Signs:
         pts: Time, in ticks of the source.
         change: Mean absolute luma difference from frame k-1 in the busiest blocks, 8-bit codes.
         quiet: The same difference in the quietest blocks: that of noise.
-        motion: Displacement since frame k-1 in the busiest blocks, pixels of the small picture.
+        leap: The same difference from frame k-2.
+        covered: Share of the way from frame k-2 to frame k that frame k-1 has covered, in the
+            blocks that differ most: a half where motion is even, 0 where frame k-1 shows frame k-2
+            again. What noise frames k-1 and k-2 do not share counts for neither.
         likeness: Correlation with frame k-1 at block scale, one moved a little if that makes it
             higher; low where a new shot begins.
         luma: Mean luma, 8-bit codes.
@@ -84,7 +85,8 @@ class Signs:
     pts: NDArray[np.int64]
     change: Map
     quiet: Map
-    motion: Map
+    leap: Map
+    covered: Map
     likeness: Map
     luma: Map
     spoiled: Map
@@ -94,10 +96,9 @@ class Signs:
 
 @dataclass(frozen=True)
 class _Small:
-    """One frame, small: luma and smoothed luma in pixels, and (3, rows, columns) block means."""
+    """One frame, small: luma in pixels, and (3, rows, columns) block means."""
 
     luma: Map
-    smooth: NDArray[np.uint8]
     colour: Map
     flat: Mask
 
@@ -126,36 +127,29 @@ class _Watcher:
     """Compares every small picture with the last one, and with the last good one."""
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._before: _Small | None = None
         self._last: _Small | None = None
         self._good: _Small | None = None
         self._spoiled_frames = 0
 
     def look(self, small: _Small) -> dict[str, float]:
         numbers = {
-            **{"change": 0.0, "quiet": 0.0, "motion": 0.0, "likeness": 1.0, "agreement": 1.0},
+            **{"change": 0.0, "quiet": 0.0, "leap": 0.0, "covered": 0.5},
+            **{"likeness": 1.0, "agreement": 1.0},
             **{"luma": float(small.luma.mean()), **self._spoil(small)},
         }
         if self._last is not None:
-            numbers |= self._compare(self._last, small)
+            numbers |= _step(self._last, small)
+        if self._before is not None and self._last is not None:
+            numbers |= _leap(self._before, self._last, small)
         if numbers["spoiled"]:
             self._spoiled_frames += 1
         else:
             if self._spoiled_frames and self._good is not None:
                 numbers["agreement"] = _likeness(self._good.colour[0], small.colour[0])
             self._good, self._spoiled_frames = small, 0
-        self._last = small
+        self._before, self._last = self._last, small
         return numbers
-
-    def _compare(self, last: _Small, small: _Small) -> dict[str, float]:
-        field = self._flow.calc(last.smooth, small.smooth, None)  # type: ignore[call-overload]
-        change = _blocks(np.abs(small.luma - last.luma))
-        return {
-            "change": _busiest(change),
-            "quiet": float(np.quantile(change, QUIET_QUANTILE)),
-            "motion": _busiest(_blocks(np.hypot(field[..., 0], field[..., 1]))),
-            "likeness": _likeness(last.colour[0], small.colour[0]),
-        }
 
     def _spoil(self, small: _Small) -> dict[str, float]:
         """What has turned into a flat colour since the last good frame."""
@@ -200,10 +194,8 @@ def _shrink(frame: Frame, info: VideoInfo) -> _Small:
     colour = [_resize(plane, (columns, rows)) for plane in planes]
     colour += [np.full_like(colour[0], 128)] * (3 - len(colour))
     spread = np.abs(luma - cv2.resize(colour[0], size, interpolation=cv2.INTER_NEAREST))
-    smooth = cv2.GaussianBlur(luma, (0, 0), SMOOTHING_PX)
     return _Small(
         luma=luma,
-        smooth=np.clip(smooth, 0, 255).round().astype(np.uint8),
         colour=np.stack(colour),
         flat=_resize(spread, (columns, rows)) < FLAT_CODES,
     )
@@ -232,10 +224,38 @@ def _blocks(values: Map) -> Map:
     return _resize(values, (columns, rows)).ravel()
 
 
+def _step(last: _Small, small: _Small) -> dict[str, float]:
+    """How far it is from one frame to the next."""
+    change = _blocks(np.abs(small.luma - last.luma))
+    return {
+        "change": _busiest(change),
+        "quiet": float(np.quantile(change, QUIET_QUANTILE)),
+        "likeness": _likeness(last.colour[0], small.colour[0]),
+    }
+
+
+def _leap(before: _Small, between: _Small, after: _Small) -> dict[str, float]:
+    """How far it is from one frame to the next but one, and how far that between has come."""
+    whole, half = after.luma - before.luma, between.luma - before.luma
+    distance = _blocks(np.abs(whole))
+    busy = distance >= _least_busy(distance)
+    length = float(_blocks(whole * whole)[busy].sum())
+    passed = float(np.abs(_blocks(half * whole)[busy]).sum())
+    return {
+        "leap": float(distance[busy].mean()),
+        "covered": passed / length if length else 0.5,
+    }
+
+
 def _busiest(blocks: Map) -> float:
     """Mean of the blocks with the highest values."""
+    return float(blocks[blocks >= _least_busy(blocks)].mean())
+
+
+def _least_busy(blocks: Map) -> float:
+    """The value from which on blocks are among the busiest."""
     count = max(1, round(BUSY_SHARE * blocks.size))
-    return float(np.partition(blocks, -count)[-count:].mean())
+    return float(np.partition(blocks, -count)[-count])
 
 
 def _likeness(first: Map, second: Map) -> float:

@@ -7,8 +7,8 @@ same batches as one that was not.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence, Sized
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,8 @@ from vidrestore.picture.declip import clipped_moments
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".mpg", ".m4v", ".npy"}
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png"}
 HELD_OUT_FRAMES = 8
+HELD_OUT_PAIRS = 16
+"""One pair in this many is never trained on."""
 MAX_FRAMES = 600
 
 
@@ -37,10 +39,30 @@ class Material:
         videos: (N, H, W, 3) uint8 RGB each, at half the size of the file: sources are compressed,
             and their artefacts must not become the truth.
         photos: (H, W, 3) uint8 RGB each, full size; halved when a crop is warped out of them.
+        pairs: By kind of damage, (2, N, H, W, 3) uint8 RGB each: a clean clip, and what became of
+            it.
     """
 
     videos: list[Tensor]
     photos: list[Tensor]
+    pairs: dict[str, list[Tensor]] = field(default_factory=dict)
+
+
+def load_pairs(folder: Path, device: str) -> Material:
+    """Read a folder of `NUMBER-KIND.npy` files, as `pairs` writes them.
+
+    Raises:
+        InputError: If there are none.
+    """
+    pairs: dict[str, list[Tensor]] = {}
+    for path in _files(folder if folder.is_dir() else None, {".npy"}):
+        pair = torch.from_numpy(np.load(path, mmap_mode="c")).to(device)
+        pairs.setdefault(path.stem.rpartition("-")[2], []).append(pair)
+    if not pairs:
+        raise InputError(
+            f"no pairs in {folder}", hint="--videos and --photos name what to make them of"
+        )
+    return Material([], [], pairs)
 
 
 def load_material(videos: Path | None, photos: Path | None, cache: Path, device: str) -> Material:
@@ -148,7 +170,11 @@ class Batches:
         photo_share: float = 0.4,
         busy: Callable[[Tensor], float] = detail,
     ) -> None:
-        smallest_px = min((min(clip.shape[1:3]) for clip in material.videos), default=crop_px)
+        # The first of each kind are held out.
+        self.pairs = [kind[_held_out_count(kind) :] for kind in material.pairs.values()]
+        self.pairs = [kind for kind in self.pairs if kind]
+        clips = [*material.videos, *(pair for kind in self.pairs for pair in kind)]
+        smallest_px = min((min(clip.shape[-3:-1]) for clip in clips), default=crop_px)
         if smallest_px < crop_px:
             raise InputError(
                 f"a clip of {smallest_px} px is too small for windows of {crop_px} px",
@@ -163,17 +189,22 @@ class Batches:
         self.photo_share = photo_share if material.videos else 1.0
         if not material.photos:
             self.photo_share = 0.0
-        # Long clips repeat themselves, so their weight grows with the square root of their length.
-        weights = np.sqrt([len(clip) for clip in material.videos])
-        self.weights = weights / weights.sum() if len(weights) else weights
+        # Long clips repeat themselves, so their weight grows with the square root of their length;
+        # and what there are many pairs of may not crowd out the rest.
+        self.weights = _square_roots(material.videos)
+        self.kind_weights = _square_roots(self.pairs)
 
     def clean(self, step: int) -> Tensor:
-        """The clean windows of a step, (B, T, 3, crop, crop) float32 in [0, 1]."""
+        """The windows of a step, (B, T, 3, crop, crop) float32 in [0, 1].
+
+        Windows of pairs have 6 channels: clean RGB, then degraded RGB.
+        """
         random = np.random.default_rng((self.seed, step))
         return torch.stack([self._window(random) for _ in range(self.batch)])
 
     def _window(self, random: np.random.Generator) -> Tensor:
         cut = self._photo_window if random.random() < self.photo_share else self._video_window
+        cut = self._pair_window if self.pairs else cut
         window = cut(random)
         if random.random() < 0.5:  # flat sky teaches little: often take the busier of two
             window = max(window, cut(random), key=self.busy)
@@ -199,6 +230,19 @@ class Batches:
         left = int(random.integers(0, width - size + 1))
         window = clip[index, top : top + size, left : left + size]
         return window.permute(0, 3, 1, 2).float() / 255
+
+    def _pair_window(self, random: np.random.Generator) -> Tensor:
+        kind = self.pairs[int(random.choice(len(self.kind_weights), p=self.kind_weights))]
+        pair = kind[int(random.integers(len(kind)))]
+        start, top, left = (
+            int(random.integers(0, length - size + 1))
+            for length, size in zip(
+                pair.shape[1:4], (self.frames, self.crop_px, self.crop_px), strict=True
+            )
+        )
+        size = self.crop_px
+        window = pair[:, start : start + self.frames, top : top + size, left : left + size]
+        return window.permute(1, 0, 4, 2, 3).flatten(1, 2).float() / 255
 
     def _photo_window(self, random: np.random.Generator) -> Tensor:
         """A camera moves over a photo: steady pan, zoom and roll, plus a little shake."""
@@ -253,6 +297,24 @@ class Batches:
             top, left = (clip.shape[1] - size_px) // 2, (clip.shape[2] - size_px) // 2
             cut.append(clip[-frames:, top : top + size_px, left : left + size_px])
         return torch.stack(cut).permute(0, 1, 4, 2, 3).float() / 255
+
+    def held_out_pairs(self, size_px: int) -> Iterator[tuple[str, Tensor]]:
+        """Kinds of damage and windows that no step ever sees, (1, T, 6, size, size) float32."""
+        for kind, pairs in self.material.pairs.items():
+            for pair in pairs[: _held_out_count(pairs)]:
+                top, left = ((length - size_px) // 2 for length in pair.shape[2:4])
+                cut = pair[:, : self.frames, top : top + size_px, left : left + size_px]
+                yield kind, cut.permute(1, 0, 4, 2, 3).flatten(1, 2)[None].float() / 255
+
+
+def _square_roots(groups: Sequence[Sized]) -> NDArray[np.float64]:
+    """Square roots of lengths, their sum 1."""
+    weights = np.sqrt([len(group) for group in groups])
+    return weights / max(float(weights.sum()), 1.0)
+
+
+def _held_out_count(pairs: list[Tensor]) -> int:
+    return -(-len(pairs) // HELD_OUT_PAIRS)
 
 
 def add_noise(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidrestore.network.model import LEVELS, RestorationNet
+from vidrestore.network.model import LEVELS, UNKNOWN, RestorationNet
 from vidrestore.timing.fill import CANDIDATES
 from vidrestore.training.dataset import Batches, add_noise, change, detail
 from vidrestore.training.missing import CLEAN_FRAMES, MARGIN_PX, hide_frames
@@ -18,6 +18,9 @@ VALIDATION_SIGMAS = (10, 20, 30, 50)
 VALIDATION_WINDOWS = 8
 VALIDATION_SIZE_PX = 128
 PREDICTION_WINDOWS = 16
+LEAST_MSE = 1e-7
+"""Below what 8 bits can show; 70 dB."""
+
 SMALLEST_ERROR = 0.004
 """A guess better than this, in [0, 1] units, needs no refinement."""
 
@@ -133,8 +136,39 @@ class Prediction(Lesson):
         }
 
 
+class Mixed(Lesson):
+    """Blur, compression, grain, noise of low light, and their mixtures: whatever it may be.
+
+    The network is not told what is wrong with a window, but how much of it is left on the way (t).
+    """
+
+    @staticmethod
+    def busy(window: Tensor) -> float:
+        """How much of the clean half there is to see."""
+        return detail(window[:, :3])
+
+    def examples(self, clean: Tensor, seed: int) -> Examples:
+        """Take pairs apart, (B, T, 6, S, S)."""
+        target, degraded = clean[:, :, :3], clean[:, :, 3:]
+        levels = UNKNOWN.to(clean.device).expand(*clean.shape[:2], -1)
+        return Examples(target, degraded, levels, None, torch.ones_like(levels[:, 0, 0]))
+
+    def validate(self, net: RestorationNet, batches: Batches) -> dict[str, float]:
+        """Mean gain of PSNR over the input, by kind of damage."""
+        gains: dict[str, list[float]] = {}
+        for kind, pair in batches.held_out_pairs(VALIDATION_SIZE_PX):
+            examples = self.examples(pair, seed=0)
+            with torch.inference_mode():
+                restored = net(examples.degraded, examples.levels)
+            before = _psnr_db(examples.degraded, examples.target)
+            gains.setdefault(kind, []).append(_psnr_db(restored, examples.target) - before)
+        return {kind: round(sum(gain) / len(gain), 3) for kind, gain in sorted(gains.items())}
+
+
 def lesson(task: str, max_sigma: float) -> Lesson:
-    """The lesson for "denoise" or "interpolate"."""
+    """The lesson for "denoise", "interpolate" or "mixed"."""
+    if task == "mixed":
+        return Mixed()
     return Prediction() if task == "interpolate" else Denoising(max_sigma)
 
 
@@ -144,5 +178,5 @@ def _largest_px(batches: Batches) -> int:
 
 
 def _psnr_db(restored: Tensor, clean: Tensor) -> float:
-    mse = (restored.clamp(0, 1) - clean).square().mean((2, 3, 4))
+    mse = (restored.clamp(0, 1) - clean).square().mean((2, 3, 4)).clamp(min=LEAST_MSE)
     return round(float(-10 * mse.log10().mean()), 3)

@@ -26,8 +26,9 @@ from vidrestore.network import weights
 from vidrestore.network.bridge import interpolate
 from vidrestore.network.model import ModelSpec, RestorationNet
 from vidrestore.network.precision import choose_body_dtype
-from vidrestore.training.dataset import Batches, load_material
+from vidrestore.training.dataset import Batches, Material, load_material, load_pairs
 from vidrestore.training.lessons import Lesson, lesson
+from vidrestore.training.twins import make_pairs
 
 ERROR_FLOOR = 1e-3
 RATE_STEPS = 3
@@ -40,8 +41,9 @@ class TrainSettings:
     Attributes:
         videos: Folder of clips (or of .npy files, (N, H, W, 3) uint8), or None.
         photos: Folder of pictures, or None.
+        pairs: How many pairs of clips to make, once, for "mixed"; see `training.twins`.
         out: Folder for checkpoints, the learning curve and the weights.
-        task: "denoise" or "interpolate" (missing frames).
+        task: "denoise", "interpolate" (missing frames) or "mixed" (everything else).
         init: Weights to start from; None for nothing. Their network replaces `spec`. Of weights
             for another task the features are kept; what they paint is learned anew.
         resume: Go on from the checkpoint in `out`.
@@ -65,6 +67,7 @@ class TrainSettings:
     videos: Path | None
     photos: Path | None
     out: Path
+    pairs: int = 1600
     task: str = "denoise"
     init: Path | None = None
     resume: bool = False
@@ -133,9 +136,7 @@ def train(
     """
     device = torch.device(settings.device)
     settings.out.mkdir(parents=True, exist_ok=True)
-    material = load_material(
-        settings.videos, settings.photos, settings.out / "cache", settings.device
-    )
+    material = _material(settings)
     batches = Batches(
         material,
         batch=settings.batch,
@@ -155,6 +156,16 @@ def train(
         return None
     card = _card(state, settings, _validate(state.ema, batches, settings))
     return weights.save(state.ema, settings.out, task=settings.task, size=settings.size, card=card)
+
+
+def _material(settings: TrainSettings) -> Material:
+    cache, folder = settings.out / "cache", settings.out / "pairs"
+    if settings.task != "mixed":
+        return load_material(settings.videos, settings.photos, cache, settings.device)
+    if settings.videos is not None or settings.photos is not None:
+        material = load_material(settings.videos, settings.photos, cache, "cpu")
+        make_pairs(material, folder, settings.pairs, settings.seed)
+    return load_pairs(folder, settings.device)
 
 
 def _run(
@@ -276,7 +287,8 @@ def _report(
 
 
 def _validate(net: RestorationNet, batches: Batches, settings: TrainSettings) -> dict[str, float]:
-    return settings.lesson.validate(net, batches) if batches.material.videos else {}
+    known = batches.material.videos or batches.pairs
+    return settings.lesson.validate(net, batches) if known else {}
 
 
 def _initial_state(settings: TrainSettings, device: torch.device) -> _State:

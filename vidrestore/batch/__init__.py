@@ -1,0 +1,1 @@
+"""Many files: found, restored by processes that stay loaded, remembered, and accounted for."""

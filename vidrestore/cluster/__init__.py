@@ -1,0 +1,1 @@
+"""Segments made by the machines of a Ray cluster."""

@@ -1,0 +1,270 @@
+"""Ways to restore a clip: the model, ffmpeg's filters, what is simple, and commands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from vidrestore.errors import VidrestoreError, WeightsError
+from vidrestore.measure.baselines import run_setting
+from vidrestore.measure.external import Command
+from vidrestore.measure.filters import Setting
+from vidrestore.measure.item import Clip, Given, Known
+from vidrestore.measure.metrics import luma
+from vidrestore.measure.prediction import MINTERPOLATE_NOTE, predictors
+from vidrestore.measure.rows import MODEL, NO_WEIGHTS
+from vidrestore.picture.diagnosis import diagnose
+from vidrestore.picture.estimate import noise_sigma
+
+if TYPE_CHECKING:
+    from vidrestore.network.diffuse import Restorer
+
+ESTIMATE_FRAMES = 8
+
+WEIGHTS: Mapping[str, str] = {
+    "denoise": "denoise",
+    "deblur": "deblur",
+    "interpolate": "interpolate",
+    "mixed": "mixed",
+}
+"""Name of the weights that a task needs."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a method made.
+
+    Attributes:
+        clip: (T, H, W, 3) float32, not clamped.
+        sigma_estimated: Noise level that it found.
+        seconds: Its own time, where that is not all that was waited for.
+        peak_memory_bytes: What its processes held, where it knows.
+    """
+
+    clip: Clip
+    sigma_estimated: float | None = None
+    seconds: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+class Method(Protocol):
+    """A way to restore a clip."""
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether it is given what a file of 8 bits holds."""
+
+    @property
+    def inside(self) -> bool:
+        """Whether it works in this process."""
+
+    @property
+    def settings(self) -> str | None:
+        """What it is set to, in words."""
+
+    @property
+    def note(self) -> str | None:
+        """What to know about its figures."""
+
+    def restore(self, given: Given) -> Result:
+        """Restore a clip.
+
+        Raises:
+            VidrestoreError: It failed.
+        """
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """A method that cannot run, and why."""
+
+    name: str
+    reason: str
+    takes_files: bool = False
+    inside: bool = True
+    settings: str | None = None
+    note: str | None = None
+
+    def restore(self, given: Given) -> Result:
+        """Say why not."""
+        raise VidrestoreError(self.reason)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network, on clips that have all their frames.
+
+    Attributes:
+        task: As the user of `restore` would name it.
+        tasks: What there are weights for.
+        restorer: Gives the network of a name; loaded once.
+        steps: Reverse steps K.
+    """
+
+    task: str
+    tasks: Collection[str]
+    restorer: Callable[[str], Restorer]
+    steps: int
+    name: str = MODEL
+    takes_files: bool = False
+    inside: bool = True
+    settings: str | None = None
+    note: str | None = None
+
+    def restore(self, given: Given) -> Result:
+        """Restore, with the noise level told, or as `--task auto` does."""
+        clip, task, sigma, estimated = given.clip, self.task, given.told, None
+        if sigma is None:
+            seen = clip[:: math.ceil(len(clip) / ESTIMATE_FRAMES)]
+            estimated = noise_sigma(seen)
+            found = diagnose([luma(seen)], estimated)
+            sigma = found.sigma
+            if task == "denoise" and found.task in self.tasks:
+                task = found.task
+        return Result(self.restorer(task).restore_clip(clip, sigma, steps=self.steps), estimated)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A filter of ffmpeg at a chosen setting."""
+
+    name: str
+    setting: Setting
+    note: str | None
+    ffmpeg: str
+    takes_files: bool = True
+    inside: bool = False
+
+    @property
+    def settings(self) -> str:
+        """As ffmpeg spells them."""
+        return str(self.setting)
+
+    def restore(self, given: Given) -> Result:
+        """Filter what a file would hold."""
+        return Result(run_setting(self.setting, given.in_file, self.ffmpeg))
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A way to make missing frames."""
+
+    name: str
+    predict: Callable[[Clip, Known], Clip]
+    note: str | None = None
+    takes_files: bool = False
+    inside: bool = True
+    settings: str | None = None
+
+    def restore(self, given: Given) -> Result:
+        """Fill in what is missing."""
+        return Result(self.predict(given.clip, given.known))
+
+
+@dataclass(frozen=True)
+class External:
+    """A command."""
+
+    command: Command
+    ffmpeg: str
+    note: str | None = "given FFV1 of 8 bits; its time and memory are those of its processes"
+    takes_files: bool = True
+    inside: bool = False
+    settings: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As it was called."""
+        return self.command.name
+
+    def restore(self, given: Given) -> Result:
+        """Run it."""
+        clip, seconds, peak_bytes = self.command.restore(given, self.ffmpeg)
+        return Result(clip, seconds=seconds, peak_memory_bytes=peak_bytes)
+
+
+def interpolators(ffmpeg: str | None) -> list[Method]:
+    """Ways to make missing frames without learning.
+
+    Args:
+        ffmpeg: Path of the ffmpeg whose minterpolate is one of them; None for not.
+    """
+    notes = {"minterpolate": MINTERPOLATE_NOTE}
+    return [
+        Predictor(name, predict, notes.get(name), inside=name != "minterpolate")
+        for name, predict in predictors(ffmpeg).items()
+    ]
+
+
+class Models:
+    """The model for each task, loaded once.
+
+    Args:
+        weights: File or folder; None for those of the package.
+        device: "auto", "cpu", "cuda" or "mps".
+        steps: Reverse steps K.
+
+    Attributes:
+        missing: Why there is no model, for each task that lacks one.
+    """
+
+    def __init__(self, weights: Path | None, device: str, steps: int) -> None:
+        self._weights, self._device, self._steps = weights, device, steps
+        self._loaded: dict[str, Method] = {}
+        self.missing: dict[str, WeightsError] = {}
+
+    def get(self, task: str) -> Method:
+        """The model for a task, or one that says that there are no weights for it.
+
+        Raises:
+            WeightsError: The weights are corrupt.
+            DeviceError: The device is not there.
+        """
+        if task not in self._loaded:
+            self._loaded[task] = self._load(task)
+        return self._loaded[task]
+
+    def _load(self, task: str) -> Method:
+        from vidrestore.network import weights
+        from vidrestore.network.diffuse import Restorer
+        from vidrestore.network.shelf import find, has
+
+        name = WEIGHTS[task]
+        try:
+            path = find(name, self._weights)
+        except WeightsError as error:
+            return self._without(task, error)
+        trained_for = weights.load(path).task
+        if trained_for != name:
+            reason = WeightsError(
+                f"{path} is for {trained_for}, not for {name}",
+                hint="let --weights name a folder that holds both",
+            )
+            return self._without(task, reason)
+        if task != "interpolate":
+            tasks = [task for task in WEIGHTS if has(task, self._weights)]
+
+            def restorer(task: str) -> Restorer:
+                return Restorer(task, self._weights, self._device)
+
+            return Model(name, tasks, restorer, self._steps)
+        filler = Restorer(name, self._weights, self._device)
+        from vidrestore.timing.fill import fill_clip
+
+        def predict(clip: Clip, known: Known) -> Clip:
+            return np.asarray(fill_clip(clip, known, filler, self._steps), np.float32)
+
+        return Predictor(MODEL, predict)
+
+    def _without(self, task: str, reason: WeightsError) -> Method:
+        self.missing[task] = reason
+        return Unavailable(MODEL, NO_WEIGHTS)

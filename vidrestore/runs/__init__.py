@@ -1,0 +1,1 @@
+"""A restoration from first to last, kept safe while it lasts."""
