@@ -18,7 +18,14 @@ from tests.test_ffmpeg import fake_ffmpeg
 from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.encoders.encode import SegmentEncoder, SegmentFile
 from vidrestore.encoders.planning import plan_encoding
-from vidrestore.errors import FfmpegError, InputError, OutputError, UsageError
+from vidrestore.errors import (
+    ExitCode,
+    FfmpegError,
+    InputError,
+    OutputError,
+    Stopped,
+    UsageError,
+)
 from vidrestore.media.clock import Clock
 from vidrestore.media.decode import Decoder, Frame
 from vidrestore.media.probe import VideoInfo, probe
@@ -449,14 +456,10 @@ def test_an_exception_while_encoding_leaves_no_process(clips: Clips, tmp_path: P
     assert children() == processes
 
 
-def test_a_signal_while_pyav_reads_is_heard(clips: Clips, ffmpeg: str) -> None:
+def test_a_signal_while_pyav_reads_is_heard(
+    clips: Clips, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PyAV forgets what a signal's handler raises in the middle of a read."""
-
-    class Halt(BaseException):
-        pass
-
-    def halt(*_: object) -> None:
-        raise Halt
 
     def decode_for_ever(delay_s: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, delay_s)
@@ -464,10 +467,14 @@ def test_a_signal_while_pyav_reads_is_heard(clips: Clips, ffmpeg: str) -> None:
             with Decoder(probe(clips.plain), ffmpeg=ffmpeg) as decoder:
                 assert sum(1 for _ in decoder) > 0
 
-    before = signal.signal(signal.SIGALRM, halt)
+    def stop(*_: object) -> None:
+        Stopped.by_signal(ExitCode.INTERRUPTED)
+
+    before = signal.signal(signal.SIGALRM, stop)
     try:
-        for delay_s in np.linspace(0.002, 0.3, 12).tolist():
-            with pytest.raises(Halt):
+        for delay_s in np.linspace(0.002, 0.3, 24).tolist():
+            monkeypatch.setattr(Stopped, "asked", None)
+            with pytest.raises(Stopped):
                 decode_for_ever(delay_s)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

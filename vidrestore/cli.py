@@ -836,11 +836,11 @@ def _fail(message: str, hint: str | None, code: ExitCode) -> NoReturn:
 _CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 
-def _stop(number: int, _: object) -> NoReturn:
+def _stop(number: int, _: object) -> None:
     """End in order: what is finished is kept. A second signal does not wait for that."""
     for each in _CODES:
         signal.signal(each, _stop_at_once)
-    raise Stopped(_CODES[signal.Signals(number)])
+    Stopped.by_signal(_CODES[signal.Signals(number)])
 
 
 def _stop_at_once(number: int, _: object) -> NoReturn:
@@ -856,6 +856,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        Stopped.asked = None
 
 
 def _guarded(command: Callable[[], object], arguments: list[str]) -> int:

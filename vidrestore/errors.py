@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+from typing import ClassVar
 
 
 class ExitCode(IntEnum):
@@ -29,11 +33,36 @@ class Stopped(BaseException):
 
     Args:
         exit_code: That of the process.
+
+    Attributes:
+        asked: What a signal asks for.
     """
+
+    asked: ClassVar[Stopped | None] = None
+    _thread: ClassVar[threading.local] = threading.local()
 
     def __init__(self, exit_code: ExitCode) -> None:
         super().__init__(exit_code.name.lower())
         self.exit_code = exit_code
+
+    @classmethod
+    def by_signal(cls, exit_code: ExitCode) -> None:
+        """Raise it, in the handler of a signal, unless it is held back."""
+        cls.asked = cls(exit_code)
+        if not getattr(cls._thread, "holds", False):
+            raise cls.asked
+
+    @classmethod
+    @contextmanager
+    def held(cls) -> Iterator[None]:
+        """Hold it back until the end of the context: it would be lost in what is done there."""
+        cls._thread.holds = True
+        try:
+            yield
+        finally:
+            cls._thread.holds = False
+            if cls.asked is not None:
+                raise cls.asked
 
 
 class VidrestoreError(Exception):

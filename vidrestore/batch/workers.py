@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, ExitStack
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from vidrestore.batch.jobs import Advanced, Execution, Failure, Finished, Idle, Job, Started
 from vidrestore.errors import DeviceError, ExitCode, Stopped, VidrestoreError
@@ -263,9 +263,9 @@ def _listen(connection: Connection, jobs: queue.Queue[Any]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _stop(*_: object) -> NoReturn:
+def _stop(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-    raise Stopped(ExitCode.TERMINATED)
+    Stopped.by_signal(ExitCode.TERMINATED)
 
 
 def _work(jobs: queue.Queue[Any], events: Connection, stack: ExitStack) -> None:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from vidrestore.errors import FfmpegError, InputError
+from vidrestore.errors import FfmpegError, InputError, Stopped
 from vidrestore.media.ffmpeg import FfmpegProcess, composable, keep_time_base, version
 from vidrestore.media.raw import read_format, split
 from vidrestore.media.stamps import Stamps
@@ -62,30 +62,6 @@ class Supply(Protocol):
 
     def start(self, pipe: IO[bytes]) -> None:
         """Begin to write the input to ffmpeg; returns at once."""
-
-
-class _Heard:
-    """A file for PyAV to read, in which a signal is heard.
-
-    What a signal's handler raises while PyAV reads is lost there: it holds nothing but errors.
-
-    Attributes:
-        signal: What was raised; the file has ended then.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.signal: BaseException | None = None
-
-    def read(self, size: int) -> bytes:
-        """Read at most so many bytes; none at the end."""
-        try:
-            return b"" if self.signal is not None else self._file.read(size)
-        except Exception:
-            raise
-        except BaseException as stopped:
-            self.signal = stopped
-            return b""
 
 
 class Decoder:
@@ -212,19 +188,23 @@ class Decoder:
         info = self._info
         options = {"probesize": "32", "analyzeduration": "0"}
         # A live stream's frame must not wait until the buffer is full.
-        stdout = _Heard(process.stdout if self._supply is None else process.prompt_stdout)
+        stdout = process.stdout if self._supply is None else process.prompt_stdout
+        # PyAV hands on errors from the reads that it does, but not what a signal raises in them.
         try:
-            with av.open(stdout, "r", format="nut", options=options, buffer_size=1 << 20) as nut:
-                for packet in nut.demux():
-                    if 0 < packet.size < _frame_bytes(info):
-                        break  # ffmpeg died in the middle of it
+            with Stopped.held():
+                nut = av.open(stdout, "r", format="nut", options=options, buffer_size=1 << 20)
+            with nut:
+                packets = nut.demux()
+                while True:
+                    with Stopped.held():
+                        packet = next(packets, None)
+                    if packet is None or 0 < packet.size < _frame_bytes(info):
+                        break  # the end; or ffmpeg died in the middle of it
                     if packet.size and packet.pts is not None:
                         ticks = round(packet.pts * packet.time_base / info.time_base)
                         yield ticks - _nut_offset(info), split(packet, info)
         except (av.error.EOFError, av.error.InvalidDataError):
             pass  # ffmpeg ended early; what it said is judged at the end
-        if stdout.signal is not None:
-            raise stdout.signal
 
     def _command(self, seek_s: Fraction | None) -> list[str]:
         import ffmpeg
