@@ -222,7 +222,7 @@ def test_tiles_that_were_halved_end_the_claim_of_identity_also_after_a_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     encoded = ("-c:v", "ffv1", "-pix_fmt", "yuv420p")
-    source = clips.make("wide.mkv", *encoded, source=Clips.picture("704x32", frames=18))
+    source = clips.make("strip.mkv", *encoded, source=Clips.picture("704x32", frames=18))
     output, plan = tmp_path / "out.mkv", WindowPlan(3, 1, 3, 1)
     settings = RestoreSettings(sigma=12, encode=EncodeSettings(codec="ffv1"), plan=plan)
     add = Journal.add

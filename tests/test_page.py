@@ -212,16 +212,17 @@ def test_zoom_and_moving_about(open_page: Visit) -> None:
     assert int(page.inner_text("#scale")[:-2]) == pytest.approx(4 * int(whole[:-2]), abs=4)
     place = "document.querySelector('#left img').style.transform"
     before = page.evaluate(place)
+    page.locator("#stage").scroll_into_view_if_needed()
     stage = page.locator("#stage").bounding_box()
     page.mouse.move(stage["x"] + 200, stage["y"] + 200)
     page.mouse.down()
-    page.mouse.move(stage["x"] + 150, stage["y"] + 180)
+    page.mouse.move(stage["x"] + 150, stage["y"] + 180, steps=5)
     page.mouse.up()
-    assert page.evaluate(place) != before
+    page.wait_for_function(f"before => {place} !== before", arg=before)  # drawn a moment later
     assert line_at(page) == 50  # the picture moved, not the line
     before = page.evaluate(place)
     page.keyboard.press("Shift+ArrowRight")
-    assert page.evaluate(place) != before
+    page.wait_for_function(f"before => {place} !== before", arg=before)
     page.keyboard.press("0")
     assert page.inner_text("#scale") == whole
 
