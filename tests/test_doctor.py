@@ -42,7 +42,7 @@ def test_all_is_well_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert "timed" in checks["number format"]["found"]
     for codec in ("h264", "hevc", "av1", "ffv1", "prores"):
         assert checks[f"encoder: {codec}"]["status"] == "pass"
-    for task in ("denoise", "interpolate"):
+    for task in ("denoise", "mixed", "interpolate"):
         assert next(packaged_folder().glob(f"{task}-*")).name in checks[f"weights: {task}"]["found"]
 
 

@@ -21,7 +21,7 @@ LEAST_PYTHON = (3, 11)
 OLDEST_FFMPEG = (5, 1)
 """The oldest that is tested with."""
 
-TASKS = ("denoise", "interpolate")
+TASKS = ("denoise", "mixed", "interpolate")
 """Tasks that the package's weights are for."""
 
 LITTLE_DISK_BYTES = 5_000_000_000

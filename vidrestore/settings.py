@@ -108,6 +108,11 @@ class RestoreSettings:
         return tuple("denoise" if task == "auto" else task for task in named)
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the weights that a run takes, unless "auto" chooses others."""
+        return (*self.restoring, *(("interpolate",) if self.makes_frames else ()))
+
+    @property
     def wanted(self) -> Retiming:
         """What is asked of time, with what `tasks` implies."""
         if "interpolate" in self.tasks and self.retiming == Retiming() and not self.fill:

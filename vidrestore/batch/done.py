@@ -38,7 +38,7 @@ def fingerprint(settings: RestoreSettings) -> str:
     Raises:
         WeightsError: If there are no weights for what is asked for.
     """
-    tasks = [*settings.restoring, *(["interpolate"] if settings.makes_frames else [])]
+    tasks = [*settings.networks]
     if "auto" in settings.tasks and has("mixed", settings.weights):  # it may be chosen
         tasks.append("mixed")
     wanted = {

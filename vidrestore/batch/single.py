@@ -24,8 +24,7 @@ def warm(settings: RestoreSettings) -> None:
     """
     inspection.prepare()
     version(find_ffmpeg(settings.ffmpeg))
-    tasks = [*settings.restoring, *(["interpolate"] if settings.makes_frames else [])]
-    for task in dict.fromkeys(tasks):
+    for task in dict.fromkeys(settings.networks):
         Restorer(task, settings.weights, settings.device, settings.footprint.tile_px)
 
 

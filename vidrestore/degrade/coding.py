@@ -141,20 +141,12 @@ def _decoding(ffmpeg: str) -> list[str]:
 def _run(argv: Sequence[str], given: bytes) -> bytes:
     """What ffmpeg writes when it is given something."""
     with FfmpegProcess(argv, stdin=True, stdout=True) as process:
-        feeder = threading.Thread(target=_feed, args=(process, given), daemon=True)
+        feeder = threading.Thread(target=process.feed, args=([given],), daemon=True)
         feeder.start()
         written = process.stdout.read()
         feeder.join()
         process.finish()
     return written
-
-
-def _feed(process: FfmpegProcess, given: bytes) -> None:
-    try:
-        process.stdin.write(given)
-        process.stdin.close()
-    except (OSError, ValueError):
-        return  # ffmpeg died, whose exit status tells why
 
 
 def _to_codes(clip: Clip) -> Codes:

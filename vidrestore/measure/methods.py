@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -18,21 +18,11 @@ from vidrestore.measure.item import Clip, Given, Known
 from vidrestore.measure.metrics import luma
 from vidrestore.measure.prediction import MINTERPOLATE_NOTE, predictors
 from vidrestore.measure.rows import MODEL, NO_WEIGHTS
-from vidrestore.picture.diagnosis import diagnose
+from vidrestore.network.diffuse import Restorer
+from vidrestore.picture.diagnosis import fitting
 from vidrestore.picture.estimate import noise_sigma
 
-if TYPE_CHECKING:
-    from vidrestore.network.diffuse import Restorer
-
 ESTIMATE_FRAMES = 8
-
-WEIGHTS: Mapping[str, str] = {
-    "denoise": "denoise",
-    "deblur": "deblur",
-    "interpolate": "interpolate",
-    "mixed": "mixed",
-}
-"""Name of the weights that a task needs."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +95,14 @@ class Model:
 
     Attributes:
         task: As the user of `restore` would name it.
-        tasks: What there are weights for.
-        restorer: Gives the network of a name; loaded once.
+        weights: File or folder of weights; None for those of the package.
+        device: As for `Restorer`.
         steps: Reverse steps K.
     """
 
     task: str
-    tasks: Collection[str]
-    restorer: Callable[[str], Restorer]
+    weights: Path | None
+    device: str
     steps: int
     name: str = MODEL
     takes_files: bool = False
@@ -126,11 +116,11 @@ class Model:
         if sigma is None:
             seen = clip[:: math.ceil(len(clip) / ESTIMATE_FRAMES)]
             estimated = noise_sigma(seen)
-            found = diagnose([luma(seen)], estimated)
+            found = fitting([luma(seen)], estimated, self.weights)
             sigma = found.sigma
-            if task == "denoise" and found.task in self.tasks:
-                task = found.task
-        return Result(self.restorer(task).restore_clip(clip, sigma, steps=self.steps), estimated)
+            task = found.task if task == "denoise" else task
+        restorer = Restorer(task, self.weights, self.device)  # loaded once
+        return Result(restorer.restore_clip(clip, sigma, steps=self.steps), estimated)
 
 
 @dataclass(frozen=True)
@@ -235,33 +225,26 @@ class Models:
 
     def _load(self, task: str) -> Method:
         from vidrestore.network import weights
-        from vidrestore.network.diffuse import Restorer
-        from vidrestore.network.shelf import find, has
+        from vidrestore.network.shelf import find
 
-        name = WEIGHTS[task]
         try:
-            path = find(name, self._weights)
+            path = find(task, self._weights)
         except WeightsError as error:
             return self._without(task, error)
         trained_for = weights.load(path).task
-        if trained_for != name:
+        if trained_for != task:
             reason = WeightsError(
-                f"{path} is for {trained_for}, not for {name}",
+                f"{path} is for {trained_for}, not for {task}",
                 hint="let --weights name a folder that holds both",
             )
             return self._without(task, reason)
+        restorer = Restorer(task, self._weights, self._device)
         if task != "interpolate":
-            tasks = [task for task in WEIGHTS if has(task, self._weights)]
-
-            def restorer(task: str) -> Restorer:
-                return Restorer(task, self._weights, self._device)
-
-            return Model(name, tasks, restorer, self._steps)
-        filler = Restorer(name, self._weights, self._device)
+            return Model(task, self._weights, self._device, self._steps)
         from vidrestore.timing.fill import fill_clip
 
         def predict(clip: Clip, known: Known) -> Clip:
-            return np.asarray(fill_clip(clip, known, filler, self._steps), np.float32)
+            return np.asarray(fill_clip(clip, known, restorer, self._steps), np.float32)
 
         return Predictor(MODEL, predict)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -54,11 +54,7 @@ def vmaf(reference: Clip, test: Clip, ffmpeg: str) -> list[float] | None:
     with scratch() as folder:
         log = folder / "vmaf.json"
         with FfmpegProcess(_command(ffmpeg, width, height, log), stdin=True) as process:
-            feeder = threading.Thread(
-                target=_feed, args=(process, reference, test, width, height), daemon=True
-            )
-            feeder.start()
-            feeder.join()
+            process.feed(_pictures(reference, test, width, height))
             process.finish()
         frames = json.loads(log.read_text())["frames"]
     if len(frames) != len(reference):
@@ -85,16 +81,13 @@ def _escaped(path: Path) -> str:
     return "".join("\\" + letter if letter in "\\'[],;" else letter for letter in text)
 
 
-def _feed(process: FfmpegProcess, reference: Clip, test: Clip, width: int, height: int) -> None:
+def _pictures(reference: Clip, test: Clip, width: int, height: int) -> Iterator[bytes]:
+    """Both clips, one above the other, plane by plane."""
     chroma = bytes([128]) * (width * height)  # two planes of a quarter each, of both pictures
-    try:
-        for pair in zip(reference, test, strict=True):
-            for frame in pair:
-                process.stdin.write(_codes(frame[:height, :width]).tobytes())
-            process.stdin.write(chroma)
-        process.stdin.close()
-    except (OSError, ValueError):
-        return  # ffmpeg died, whose exit status tells why
+    for pair in zip(reference, test, strict=True):
+        for frame in pair:
+            yield _codes(frame[:height, :width]).tobytes()
+        yield chroma
 
 
 def _codes(frame: Clip) -> npt.NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -226,6 +226,15 @@ class FfmpegProcess:
         """The errors that ffmpeg has printed lately, without their origin, oldest first."""
         faults = [line for line in self._messages if re.search(r"\[(error|fatal|panic)\]", line)]
         return [re.sub(r"^(\[[^\]]*\] )*", "", line) for line in faults]
+
+    def feed(self, chunks: Iterable[bytes]) -> None:
+        """Write all of its input and end it. If it dies meanwhile, its exit status tells why."""
+        try:
+            for chunk in chunks:
+                self.stdin.write(chunk)
+            self.stdin.close()
+        except (OSError, ValueError):
+            return
 
     def wait(self) -> int:
         """Close our end of stdin, wait for the end, and return the exit status."""

@@ -8,11 +8,13 @@ show where neighbouring pixels differ more across the lines of an 8x8 grid than 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidrestore.network.shelf import has
 from vidrestore.picture.estimate import band_levels
 
 Frames = NDArray[np.float32]
@@ -63,6 +65,18 @@ def diagnose(samples: Sequence[Frames], sigma: float) -> Diagnosis:
     if blocks >= BLOCKY:
         return Diagnosis("mixed", sigma, f"an encoder's blocks ({blocks:.2f})")
     return Diagnosis("denoise", believed(sigma), f"next to no noise ({sigma:.1f}) and no blocks")
+
+
+def fitting(samples: Sequence[Frames], sigma: float, weights: Path | None) -> Diagnosis:
+    """Choose among the weights that are there; otherwise as `diagnose`.
+
+    Args:
+        samples: As there.
+        sigma: As there.
+        weights: File or folder of weights; None for those of the package.
+    """
+    found = diagnose(samples, sigma)
+    return found if has(found.task, weights) else replace(found, task="denoise")
 
 
 def believed(sigma: float) -> float:

@@ -95,16 +95,10 @@ def band_levels(plane: Frames) -> tuple[float, float, float]:
     """
     if min(plane.shape[1:]) < PATCH_PX or not len(plane):
         return 0.0, 0.0, 0.0
-    patches = np.lib.stride_tricks.sliding_window_view(plane, (PATCH_PX, PATCH_PX), axis=(1, 2))
-    chosen = patches[_places(plane.shape)].reshape(-1, PATCH_PX**2)
-    means = chosen.mean(axis=1)
-    inside = (means > BARS) & (means < 1 - BARS)
-    basis, _, _ = _dct_basis()
-    spectrum = np.square((chosen[inside] if inside.any() else chosen) @ basis.T)
+    spectrum, _ = _spectrum(plane, _places(plane.shape))
     order = np.add.outer(np.arange(PATCH_PX), np.arange(PATCH_PX)).ravel()
     below = spectrum[:, (order > 0) & (order < BANDS[0][0])].mean(axis=1)
-    count = min(len(below), max(QUIET_LEAST, int(QUIET_SHARE * len(below))))
-    quiet = spectrum[np.argpartition(below, count - 1)[:count]]
+    quiet = spectrum[_quiet(below)]
     coarse, middle, fine = (
         float(np.sqrt(np.median(quiet[:, (order >= first) & (order <= last)].mean(axis=1))))
         for first, last in BANDS
@@ -121,14 +115,8 @@ def _sigma(plane: Frames, where: tuple[npt.NDArray[np.int64], ...], colours: Flo
         where: Frame, row and column of the patches.
         colours: Mean RGB of the patches (N, 3) if the noise is clipped, else empty.
     """
-    patches = np.lib.stride_tricks.sliding_window_view(plane, (PATCH_PX, PATCH_PX), axis=(1, 2))
-    chosen = patches[where].reshape(-1, PATCH_PX**2)
-    means = chosen.mean(axis=1)
-    inside = (means > BARS) & (means < 1 - BARS)
-    if not inside.any():
-        inside[:] = True
-    basis, low, high = _dct_basis()
-    spectrum = np.square(chosen[inside] @ basis.T)
+    spectrum, inside = _spectrum(plane, where)
+    _, low, high = _dct_basis()
     low_energy, high_energy = spectrum[:, low].mean(axis=1), spectrum[:, high]
     response = np.ones(len(spectrum))
     sigma = 0.0
@@ -137,6 +125,29 @@ def _sigma(plane: Frames, where: tuple[npt.NDArray[np.int64], ...], colours: Flo
         if len(colours) and sigma > CLIPPING_MATTERS:
             response = _response(colours[inside], sigma)
     return sigma
+
+
+def _spectrum(
+    plane: Frames, where: tuple[npt.NDArray[np.int64], ...]
+) -> tuple[Frames, npt.NDArray[np.bool_]]:
+    """Squared coefficients (M, 64) of patches of luma (T, H, W), and which of them those are (N,).
+
+    Bars are left out, unless there is nothing else.
+    """
+    patches = np.lib.stride_tricks.sliding_window_view(plane, (PATCH_PX, PATCH_PX), axis=(1, 2))
+    chosen = patches[where].reshape(-1, PATCH_PX**2)
+    means = chosen.mean(axis=1)
+    inside = (means > BARS) & (means < 1 - BARS)
+    if not inside.any():
+        inside[:] = True
+    basis, _, _ = _dct_basis()
+    return np.square(chosen[inside] @ basis.T), inside
+
+
+def _quiet(energy: Frames | Floats) -> npt.NDArray[np.int64]:
+    """Indices of the patches with the least energy (N,)."""
+    count = min(len(energy), max(QUIET_LEAST, int(QUIET_SHARE * len(energy))))
+    return np.argpartition(energy, count - 1)[:count]
 
 
 def _places(shape: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], ...]:
@@ -178,9 +189,7 @@ def _read(low_energy: Frames, high_energy: Frames, response: Floats) -> float:
     usable = np.flatnonzero(response >= LEAST_RESPONSE)
     if not len(usable):  # clipped everywhere: the least clipped patches are all there is
         usable = np.argsort(-response)[:QUIET_LEAST]
-    count = min(len(usable), max(QUIET_LEAST, int(QUIET_SHARE * len(usable))))
-    energy = low_energy[usable] / response[usable]
-    quiet = usable[np.argpartition(energy, count - 1)[:count]]
+    quiet = usable[_quiet(low_energy[usable] / response[usable])]
     variances = np.mean(high_energy[quiet] / response[quiet, None], axis=0)
     return float(np.sqrt(np.median(variances)) / np.linalg.norm(LUMA_WEIGHTS))
 

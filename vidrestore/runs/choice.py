@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from vidrestore.network.diffuse import Levels
-from vidrestore.network.shelf import has
-from vidrestore.picture.diagnosis import diagnose
+from vidrestore.picture.diagnosis import fitting
 from vidrestore.picture.survey import NoiseSurvey
 from vidrestore.settings import RestoreSettings
 
@@ -30,10 +29,8 @@ class Choice:
         """Choose what the user has left open: the weights, and the noise level they are told."""
         sigma, reason = settings.sigma, None
         if "auto" in settings.tasks:
-            found = diagnose(survey.samples, survey.sigma)
-            task = found.task if has(found.task, settings.weights) else "denoise"
-            if sigma is not None:  # who names a level of noise wants it gone
-                task = "denoise"
+            found = fitting(survey.samples, survey.sigma, settings.weights)
+            task = found.task if sigma is None else "denoise"  # who names a level wants it gone
             tasks = tuple(task if name == "auto" else name for name in settings.tasks)
             settings = replace(settings, tasks=tasks)
             if sigma is None:

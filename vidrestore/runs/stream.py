@@ -34,7 +34,6 @@ from vidrestore.media.ledger import check_count
 from vidrestore.media.probe import VideoInfo
 from vidrestore.media.scratch import scratch
 from vidrestore.media.timeline import Retiming, timeline
-from vidrestore.network.diffuse import Restorer
 from vidrestore.picture.convert import FrameConverter
 from vidrestore.picture.fields import reading
 from vidrestore.picture.survey import FRAMES_PER_PLACE, PLACES, NoiseSurvey, survey_noise
@@ -43,10 +42,10 @@ from vidrestore.runs.clean import forget_parts
 from vidrestore.runs.flow import Prefetch, Sink, Worker
 from vidrestore.runs.lookahead import StreamPlan
 from vidrestore.runs.pipeline import check_target, open_reader
+from vidrestore.runs.recipe import Networks
 from vidrestore.runs.segments import Progress, WindowRestorer
 from vidrestore.settings import RestoreSettings
 from vidrestore.timing.cuts import ShotLog, label_shots, read_cuts, write_cuts
-from vidrestore.timing.fill import Filler
 from vidrestore.timing.retime import Retimer
 
 HEAD_FRAMES = {"normal": 24, "low": FRAMES_PER_PLACE}
@@ -276,26 +275,20 @@ class _Run:
         self._choice = Choice.of(settings, opened.survey)
         self._settings = settings = self._choice.settings
 
-        def network(task: str) -> Restorer:
-            return Restorer(task, settings.weights, settings.device)
-
-        restorers = [network(task) for task in settings.restoring]
-        filler = None
-        if settings.makes_frames:
-            filler = Filler(network("interpolate"), settings.steps)
-        self._networks = [*restorers, *([filler.restorer] if filler else [])]
+        networks = Networks(settings)
+        self._networks = networks.all
         lines = timeline(info.time_base, info.start_pts, info.frame_rate, settings.wanted)
         self._clock = Clock.of(info)
         if settings.wanted != Retiming():
             start = info.start_pts * info.time_base
             self._clock = Clock(lines.time_base, lines.frame_rate, start=start)
-        self.plan = StreamPlan.of(settings, info, lines.frame_rate, filler)
+        self.plan = StreamPlan.of(settings, info, lines.frame_rate, networks.filler)
         self._retimer = Retimer(
-            info, lines, self.plan.paced(filler), FrameConverter(info), None, repairs=False
+            info, lines, self.plan.paced(networks.filler), FrameConverter(info), None, repairs=False
         )
         self._restorer = WindowRestorer(
             info,
-            restorers,
+            networks.restorers,
             self._choice.levels,
             steps=settings.steps,
             strength=settings.strength,
