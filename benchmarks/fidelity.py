@@ -43,7 +43,7 @@ class Identity(Restorer):
 
     zeros: Tensor | None = None
 
-    def residual(self, window: Tensor, levels: Levels, steps: int) -> Tensor:
+    def residual(self, window: Tensor, levels: Levels, steps: int | None) -> Tensor:
         """Zeros, (T, 3, H, W) float32; the pipeline writes to them, but nothing else than 0."""
         if self.zeros is None or self.zeros.shape != window.shape:
             self.zeros = torch.zeros_like(window)

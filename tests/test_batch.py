@@ -633,7 +633,7 @@ BAD = {
     "no jobs": (["PLAIN", "-o", "out", "-j", "0"], 2, "-j"),
     "bad template": (["PLAIN", "-o", "out", "--template", "{sten}.mkv"], 2, "{stem}"),
     "bad setting": (["PLAIN", "-o", "out", "--strength", "2"], 2, "0 to 1"),
-    "no weights": (["PLAIN", "-o", "out", "--task", "deblur"], 5, "deblur"),
+    "no weights": (["PLAIN", "-o", "out", "--task", "deblur", "--weights", "."], 5, "deblur"),
     "csv nowhere": (["PLAIN", "-o", "out", "--csv", "nowhere/x.csv"], 7, "no such folder"),
     "no list": (["--list", "nowhere.txt", "-o", "out"], 3, "cannot read the list"),
 }

@@ -50,7 +50,7 @@ BAD = {
     "no such device": (["PLAIN", "--device", "abacus"], 6, "cpu"),
     "no such ffmpeg": (["PLAIN", "--ffmpeg", "/nowhere/ffmpeg"], 4, "bundled"),
     "no such weights": (["PLAIN", "--weights", "EMPTY"], 5, "--weights"),
-    "no weights for task": (["PLAIN", "--task", "deblur"], 5, "deblur"),
+    "no weights for task": (["PLAIN", "--task", "deblur", "--weights", "."], 5, "deblur"),
     "reference of another size": (["PLAIN", "--reference", "ODD"], 3, "size"),
     "missing reference": (["PLAIN", "--reference", "nowhere.mp4"], 3, "no such file"),
 }

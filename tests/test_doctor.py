@@ -12,7 +12,7 @@ import pytest
 from vidrestore import doctor
 from vidrestore.cli import main
 from vidrestore.doctor import Check, Subject, examine
-from vidrestore.network.shelf import packaged_folder
+from vidrestore.network.shelf import TASKS, packaged_folder
 
 
 def run(*arguments: str | Path) -> int:
@@ -42,7 +42,7 @@ def test_all_is_well_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert "timed" in checks["number format"]["found"]
     for codec in ("h264", "hevc", "av1", "ffv1", "prores"):
         assert checks[f"encoder: {codec}"]["status"] == "pass"
-    for task in ("denoise", "mixed", "interpolate"):
+    for task in TASKS:
         assert next(packaged_folder().glob(f"{task}-*")).name in checks[f"weights: {task}"]["found"]
 
 

@@ -126,7 +126,7 @@ class Tinted(Restorer):
     def __init__(self) -> None:
         pass
 
-    def residual(self, window: Tensor, levels: Levels, steps: int) -> Tensor:
+    def residual(self, window: Tensor, levels: Levels, steps: int | None) -> Tensor:
         change = torch.zeros_like(window)
         change[:, 0] = 6 / 255
         return change

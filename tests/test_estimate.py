@@ -6,6 +6,7 @@ from skimage import data
 
 from vidrestore.degrade import parse
 from vidrestore.picture.estimate import noise_sigma
+from vidrestore.picture.levelfunction import LevelFunction, level_function
 
 
 def half_size(picture: np.ndarray) -> np.ndarray:
@@ -82,3 +83,51 @@ def test_small_clips_give_a_number(shape: tuple[int, ...]) -> None:
 def test_the_same_clip_gives_the_same_level() -> None:
     noisy, _ = parse("awgn8:20").apply(CLIPS["coffee"], seed=0)
     assert noise_sigma(noisy) == noise_sigma(noisy)
+
+
+TONES = (np.arange(16, dtype=np.float32) + np.float32(0.5)) / 16
+
+
+def wedge() -> np.ndarray:
+    """Sixteen flat tones from black to white, 16 pixels wide each: (T, 192, 256, 3)."""
+    columns = TONES.repeat(16)
+    return np.broadcast_to(columns[None, None, :, None], (2, 192, 256, 3)).copy()
+
+
+@pytest.mark.parametrize("sigma", [4, 10, 25])
+def test_white_noise_has_one_level_at_every_brightness(sigma: float) -> None:
+    noisy, _ = parse(f"awgn8:{sigma}").apply(wedge(), seed=0)
+    found = level_function(noisy)
+    middle = (found.brightness > 0.3) & (found.brightness < 0.7)
+    assert np.count_nonzero(middle) >= 5
+    assert found.sigma[middle] == pytest.approx(sigma, rel=0.08)
+    assert found.fall < 0.05
+
+
+@pytest.mark.parametrize("spec", ["poisson:0.01:read=0.005:balance=1/1", "poisson:0.02:read=0.001"])
+def test_noise_of_few_photons_is_found_where_it_is(spec: str) -> None:
+    """Against the deviation from the truth, tone by tone; weak channels are noisier."""
+    noisy, _ = parse(spec).apply(wedge(), seed=0)
+    weights = np.array([0.299, 0.587, 0.114])
+    noise = ((noisy - wedge()) @ weights).reshape(2, 192, 16, 16)
+    truth = noise.std(axis=(0, 1, 3)) * 255 / np.linalg.norm(weights)
+    found = level_function(noisy)
+    assert len(found.sigma) >= 6
+    true_sigma = np.interp(found.brightness, TONES, truth)
+    assert found.sigma == pytest.approx(true_sigma, rel=0.15)
+    assert found.fall > 0.2
+
+
+def test_texture_is_no_tone() -> None:
+    assert len(level_function(CLIPS["portrait"]).sigma) == 0
+
+
+def test_tones_of_several_places_are_joined() -> None:
+    dark = LevelFunction(np.array([0.1, 0.3]), np.array([9.0, 8.0]))
+    bright = LevelFunction(np.array([0.2, 0.6]), np.array([8.5, 6.0]))
+    joined = LevelFunction.joined([dark, bright])
+    assert joined.brightness.tolist() == [0.1, 0.2, 0.3, 0.6]
+    assert joined.sigma.tolist() == [9.0, 8.5, 8.0, 6.0]
+    assert joined.fall == pytest.approx(1 / 3, abs=0.03)
+    assert dark.fall == 0  # two tones tell nothing
+    assert LevelFunction.joined([]).fall == 0

@@ -261,7 +261,7 @@ class Watched(Restorer):
     def __init__(self) -> None:
         self.seen: list[Tensor] = []
 
-    def residual(self, window: Tensor, levels: Levels, steps: int) -> Tensor:
+    def residual(self, window: Tensor, levels: Levels, steps: int | None) -> Tensor:
         self.seen.append(window)
         return torch.zeros_like(window)
 

@@ -55,7 +55,7 @@ class CountingRestorer:
         self.windows: list[tuple[int, ...]] = []
 
     def refinement(
-        self, guesses: torch.Tensor, candidates: torch.Tensor, steps: int
+        self, guesses: torch.Tensor, candidates: torch.Tensor, steps: int | None
     ) -> torch.Tensor:
         assert candidates.shape[1] == 4 * CANDIDATES
         self.windows.append(tuple(guesses.shape))

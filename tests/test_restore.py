@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import Clips, decode_all
 from vidrestore.encoders.codecs import EncodeSettings
 from vidrestore.errors import InputError, OutputError, WeightsError
+from vidrestore.network.shelf import find
 from vidrestore.network.windows import WindowPlan
 from vidrestore.runs import segments
 from vidrestore.runs.pipeline import restore
@@ -179,8 +180,12 @@ def test_a_start_beyond_the_end_says_so(clips: Clips, tmp_path: Path) -> None:
 
 
 def test_a_task_without_weights_says_which_there_are(clips: Clips, tmp_path: Path) -> None:
+    denoise = find("denoise")
+    (tmp_path / denoise.name).symlink_to(denoise)
     with pytest.raises(WeightsError, match="deblur") as caught:
-        restore(clips.plain, tmp_path / "out.mp4", RestoreSettings(tasks=("deblur",)))
+        restore(
+            clips.plain, tmp_path / "o.mp4", RestoreSettings(tasks=("deblur",), weights=tmp_path)
+        )
     assert "denoise" in str(caught.value.hint)
 
 

@@ -31,6 +31,7 @@ from vidrestore.measure.pairs import load_pair
 from vidrestore.measure.rows import Benchmark, Row, summarise
 from vidrestore.measure.suitefile import read_suite, task_of
 from vidrestore.media.ffmpeg import FfmpegProcess, find_ffmpeg
+from vidrestore.network import shelf
 from vidrestore.report import benchmark_document, to_json
 from vidrestore.standings import benchmark_tables
 
@@ -94,7 +95,7 @@ def test_all_is_every_suite_and_its_cases_have_names_of_their_own(folder: Path) 
     parts = [case for name in suites.SUITES for case in suites.suite(name, material).cases]
     assert [case.name for case in whole.cases] == [case.name for case in parts]
     assert len({case.name for case in whole.cases}) == len(whole.cases)
-    assert {case.task for case in whole.cases} == set(suites.SUITES)
+    assert {case.task for case in whole.cases} == set(shelf.TASKS)
     assert whole.warnings == ()
     wanted = {"awgn:50", "awgn8:50", "x264:35", "triplets, drop:2", "gap:3", suites.MIXTURE}
     assert wanted <= {case.name for case in whole.cases}
@@ -163,6 +164,7 @@ def test_data_without_what_a_suite_needs_says_so(tmp_path: Path) -> None:
     [
         ("awgn8:20", "denoise"),
         ("awgn8:20,x264:30", "denoise"),
+        ("x264:30", "deblock"),
         ("blur:motion=4", "deblur"),
         ("blur:motion=4,awgn8:2", "mixed"),
         ("gap:2", "interpolate"),

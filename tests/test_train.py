@@ -234,7 +234,60 @@ def test_a_decayed_run_releases_its_averaged_weights_with_their_recipe(
         assert not torch.equal(content["ema"][name], content["net"][name])
     assert released.net.spec == SPEC
     assert json.loads(released.card["training"]) == {"steps": 8, "minutes": 0.0, "decay_steps": 2}
-    assert json.loads(released.card["recipe"])["batch"] == 2
+    recipe = json.loads(released.card["recipe"])
+    assert (recipe["batch"], recipe["task"], recipe["init"]) == (2, "denoise", None)
+    assert json.loads(released.card["material"]) == {"videos": 1, "photos": 1, "pairs": {}}
+    curve = json.loads(released.card["curve"])
+    lines = (settings.out / "curve.jsonl").read_text().splitlines()
+    assert curve == [json.loads(line) for line in lines]
+    assert json.loads(released.card["held_out_psnr_db"]) == curve[-1]["psnr_db"]
+
+
+def test_a_card_is_enough_to_run_the_same_steps_again(
+    settings: TrainSettings, tmp_path: Path
+) -> None:
+    """Whatever decides the path of the weights is a field of the recipe."""
+    settings = replace(settings, max_sigma=30.0, ema_decay=0.9, seed=3, decay_fraction=0.5)
+    first = train(settings)
+    assert first is not None
+    released = weights.load(first)
+    recipe = json.loads(released.card["recipe"])
+    recipe.pop("init")
+    again = TrainSettings(
+        settings.videos,
+        settings.photos,
+        tmp_path / "again",
+        max_steps=settings.max_steps,
+        size="tiny",
+        spec=released.net.spec,
+        **recipe,
+    )
+    train(again)
+    assert_same_end(again, settings)
+
+
+def test_powers_of_two_are_reported_once_so_that_curves_have_steps_in_common(
+    settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "FIRST_REPORTED_STEP", 2)
+    reports: list[TrainReport] = []
+    train(settings, reports.append)
+    assert [report.step for report in reports] == [2, 4, 8]
+
+
+def test_the_curve_of_a_card_is_that_of_its_own_weights(
+    settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither steps that a killed run did in vain, nor a decay that was left behind."""
+    monkeypatch.setattr(training, "FIRST_REPORTED_STEP", 1)
+    train(replace(settings, max_steps=6, decay_fraction=0.5))  # its decay begins at step 3
+    longer = replace(settings, max_steps=16, decay_fraction=0.25, resume=True)
+    interrupted(longer, at_step=9)
+    path = train(longer)
+    assert path is not None
+    curve = json.loads(weights.load(path).card["curve"])
+    assert [line["step"] for line in curve] == [1, 2, 4, 8, 16]
+    assert [line["phase"] for line in curve] == ["stable"] * 4 + ["decay"]
 
 
 def test_a_run_can_start_from_weights(settings: TrainSettings, tmp_path: Path) -> None:
@@ -245,6 +298,7 @@ def test_a_run_can_start_from_weights(settings: TrainSettings, tmp_path: Path) -
     )
     second = train(standing)
     assert second is not None
+    assert json.loads(weights.load(second).card["recipe"])["init"] == first.name
     before, after = weights.load(first).net, weights.load(second).net
     assert after.spec == before.spec == SPEC
     for name, tensor in after.state_dict().items():

@@ -14,7 +14,9 @@ from vidrestore.errors import InputError
 from vidrestore.network.model import ModelSpec
 from vidrestore.training.dataset import Material, load_pairs
 from vidrestore.training.train import TrainSettings, train
-from vidrestore.training.twins import FRAMES, KINDS, SIZE_PX, drawn, make_pairs
+from vidrestore.training.twins import FRAMES, KINDS, LESSONS, SIZE_PX, drawn, make_pairs
+
+ALL = LESSONS["mixed"]
 
 
 @pytest.fixture(scope="module")
@@ -38,24 +40,24 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def test_every_kind_is_drawn_and_can_be_applied() -> None:
-    draws = [drawn(np.random.default_rng(seed)) for seed in range(200)]
+    draws = [drawn(np.random.default_rng(seed), ALL) for seed in range(200)]
     assert {kind for kind, _ in draws} == set(KINDS)
     for _, spec in draws:
         parse(spec)
 
 
 def test_pairs_follow_from_seed_and_number(material: Material, tmp_path: Path) -> None:
-    make_pairs(material, tmp_path / "one", 4, seed=3)
-    make_pairs(material, tmp_path / "two", 2, seed=3)
-    make_pairs(material, tmp_path / "two", 4, seed=3)  # goes on where it stopped
+    make_pairs(material, tmp_path / "one", 4, seed=3, kinds=ALL)
+    make_pairs(material, tmp_path / "two", 2, seed=3, kinds=ALL)
+    make_pairs(material, tmp_path / "two", 4, seed=3, kinds=ALL)  # goes on where it stopped
     assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
     assert len(hashes(tmp_path / "one")) == 4
-    make_pairs(material, tmp_path / "other", 4, seed=4)
+    make_pairs(material, tmp_path / "other", 4, seed=4, kinds=ALL)
     assert hashes(tmp_path / "other") != hashes(tmp_path / "one")
 
 
 def test_a_pair_is_a_clip_and_the_same_clip_degraded(material: Material, tmp_path: Path) -> None:
-    make_pairs(material, tmp_path, 6, seed=0)
+    make_pairs(material, tmp_path, 6, seed=0, kinds=ALL)
     loaded = load_pairs(tmp_path, "cpu")
     for kind, pairs in loaded.pairs.items():
         for clean, degraded in pairs:

@@ -106,7 +106,7 @@ def restore_frames(
     *,
     sigma: float | None = None,
     strength: float = 1.0,
-    steps: int = 1,
+    steps: int | None = None,
     device: str = "auto",
     weights: AnyPath | None = None,
 ) -> NDArray[Values]:
@@ -119,7 +119,7 @@ def restore_frames(
             nominal [0, 1], which need not be clamped.
         sigma: Noise level in 8-bit units at every dtype; None to estimate it.
         strength: Share of the correction to apply, 0 to 1.
-        steps: Diffusion steps: 1 has the best PSNR, 4 to 8 are sharper.
+        steps: Diffusion steps; None for as many as have the best PSNR. More are sharper.
         device: "auto", "cpu", "cuda" or "mps".
         weights: File or folder of weights; None for those of the package.
 

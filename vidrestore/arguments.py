@@ -11,10 +11,11 @@ from typing import Literal, cast, get_args
 from vidrestore.errors import UsageError
 from vidrestore.media.limits import Limits
 from vidrestore.media.timeline import HIGHEST_FPS, LOWEST_FPS, MOST_MADE, Rate
+from vidrestore.network import shelf
 
 Deinterlace = Literal["auto", "on", "off"]
 Latency = Literal["normal", "low"]
-TASKS = ("auto", "denoise", "deblur", "mixed", "interpolate")
+TASKS = ("auto", *shelf.TASKS)
 PIPED = ("matroska", "mpegts", "nut", "y4m")
 """Containers that can be written into a pipe."""
 PIPE = Path("-")

@@ -44,7 +44,7 @@ class RestoreOptions:
     task: options.Task = None
     sigma: options.Sigma = "auto"
     strength: options.Strength = 1.0
-    steps: options.Steps = 1
+    steps: options.Steps = None
     seed: options.Seed = 0
     deinterlace: options.Deinterlace = "auto"
     fps: options.Fps = None

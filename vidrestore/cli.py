@@ -39,6 +39,7 @@ from vidrestore.errors import (
     UsageError,
     VidrestoreError,
 )
+from vidrestore.network import shelf
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -482,7 +483,7 @@ def train(
     videos: Annotated[Path | None, typer.Option(help="Folder of clean clips.")] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of clean photos.")] = None,
     task: Annotated[
-        str, typer.Option(metavar="denoise|interpolate|mixed", help="What the weights are for.")
+        str, typer.Option(metavar="|".join(shelf.TASKS), help="What the weights are for.")
     ] = "denoise",
     init: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights to start from.")
@@ -498,7 +499,8 @@ def train(
     crop_px: Annotated[int, typer.Option("--crop", help="Size of a window in pixels.")] = 80,
     learning_rate: Annotated[float, typer.Option(help="Of the stable phase.")] = 1e-3,
     pairs: Annotated[
-        int, typer.Option(help="Degraded clips to make once and learn from; for mixed.")
+        int,
+        typer.Option(help="Degraded clips to make once, for deblock, deblur and mixed."),
     ] = 1600,
     channels: Annotated[str, typer.Option(help="Channels at 1/2, 1/4, 1/8.")] = "64,96,128",
     data_note: Annotated[
@@ -509,8 +511,8 @@ def train(
     debug: options.Debug = False,
 ) -> None:
     """Train weights on folders of clips and photos."""
-    if task not in ("denoise", "interpolate", "mixed"):
-        raise UsageError(f"cannot train for {task}", hint="use denoise, interpolate or mixed")
+    if task not in shelf.TASKS:
+        raise UsageError(f"cannot train for {task}", hint=f"use one of {', '.join(shelf.TASKS)}")
     from vidrestore.network.diffuse import pick_device
     from vidrestore.network.model import ModelSpec
     from vidrestore.training.train import TrainReport, TrainSettings
@@ -636,7 +638,7 @@ def benchmark(
     ] = False,
     task: Annotated[
         str | None,
-        typer.Option(metavar="TASK", help="What the model is for: denoise, deblur, mixed."),
+        typer.Option(metavar="TASK", help="What the model is for."),
     ] = None,
     baselines: Annotated[
         str | None,
@@ -661,7 +663,7 @@ def benchmark(
         typer.Option(metavar="OLD.json", help="Show what differs from an earlier --json."),
     ] = None,
     frames: Annotated[int | None, typer.Option(help="Only the first frames of each clip.")] = None,
-    steps: Annotated[int, typer.Option(help="Diffusion steps.")] = 1,
+    steps: options.Steps = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is random; 0 if not said.")] = None,
     device: options.Device = "auto",
     weights: options.WeightsPath = None,

@@ -21,9 +21,6 @@ LEAST_PYTHON = (3, 11)
 OLDEST_FFMPEG = (5, 1)
 """The oldest that is tested with."""
 
-TASKS = ("denoise", "mixed", "interpolate")
-"""Tasks that the package's weights are for."""
-
 LITTLE_DISK_BYTES = 5_000_000_000
 LEAST_DISK_BYTES = 200_000_000
 
@@ -139,7 +136,7 @@ def _device(subject: Subject) -> Iterator[Check]:
 
 def _weights(subject: Subject) -> Iterator[Check]:
     from vidrestore.network.diffuse import Restorer
-    from vidrestore.network.shelf import packaged_folder
+    from vidrestore.network.shelf import TASKS, packaged_folder
 
     dtype = None
     for task in TASKS:

@@ -116,7 +116,8 @@ Sigma = Annotated[
 ]
 Strength = Annotated[float, typer.Option(help="Share of the correction to apply, 0 to 1.")]
 Steps = Annotated[
-    int, typer.Option(help="Diffusion steps: 1 has the best PSNR, 4 to 8 are sharper.")
+    int | None,
+    typer.Option(help="Diffusion steps; by default what has the best PSNR. More are sharper."),
 ]
 Seed = Annotated[int, typer.Option(help="Seeds everything that is drawn at random.")]
 Reference = Annotated[

@@ -25,7 +25,7 @@ class RestoreSettings:
             for twice the frames; it is implied by whatever needs frames that are not there.
         sigma: Noise level in 8-bit units; None to estimate it.
         strength: Share of the model's residual that is applied, 0 to 1.
-        steps: Reverse diffusion steps K; 1 gives the best PSNR.
+        steps: Reverse diffusion steps K; None for as many as have the best PSNR.
         seed: Seeds every random draw.
         device: "auto", "cpu", "cuda" or "mps".
         weights: File or folder of weights; None for those of the package.
@@ -58,7 +58,7 @@ class RestoreSettings:
     tasks: tuple[str, ...] = ("auto",)
     sigma: float | None = None
     strength: float = 1.0
-    steps: int = 1
+    steps: int | None = None
     seed: int = 0
     device: str = "auto"
     weights: Path | None = None
@@ -91,8 +91,8 @@ class RestoreSettings:
         Raises:
             UsageError: If one is out of range.
         """
-        if self.steps < 1:
-            raise UsageError(f"--steps {self.steps} is too few", hint="use 1 (best PSNR) or more")
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"--steps {self.steps} is too few", hint="use 1 or more")
         if not 0 <= self.strength <= 1:
             raise UsageError(f"--strength {self.strength} is out of range", hint="use 0 to 1")
         if self.sigma is not None and not 0 <= self.sigma <= 255:

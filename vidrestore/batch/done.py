@@ -17,6 +17,7 @@ from vidrestore.batch.jobs import Facts, Job
 from vidrestore.batch.seals import Seal
 from vidrestore.errors import OutputError
 from vidrestore.network.shelf import find, has
+from vidrestore.picture.diagnosis import CHOICES
 from vidrestore.settings import RestoreSettings
 
 STATE_NAME = ".vidrestore-batch.jsonl"
@@ -39,8 +40,8 @@ def fingerprint(settings: RestoreSettings) -> str:
         WeightsError: If there are no weights for what is asked for.
     """
     tasks = [*settings.networks]
-    if "auto" in settings.tasks and has("mixed", settings.weights):  # it may be chosen
-        tasks.append("mixed")
+    if "auto" in settings.tasks:  # any of them may be chosen
+        tasks += [task for task in CHOICES[1:] if has(task, settings.weights)]
     wanted = {
         name: value
         for name, value in _changed(settings, RestoreSettings()).items()

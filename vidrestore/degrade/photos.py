@@ -53,11 +53,14 @@ class PhotoBlur:
             picture; that of the object is of the same kind, on top of the camera's.
         most_px: Longest path; the length wanders between the two.
         after: What is done to the blurred clip; None for nothing.
+        wander: How much the motion changes its direction: 0 goes straight, 1 turns as a hand does
+            that cannot hold still.
     """
 
     least_px: float
     most_px: float
     after: Degradation | None = None
+    wander: float = 1.0
 
     def __str__(self) -> str:
         """What is done, for tables."""
@@ -83,10 +86,29 @@ class PhotoBlur:
         for number, (name, photo) in enumerate(photos):
             generator = np.random.default_rng((seed, number, _SALT))
             _, other = photos[(number + 1) % len(photos)]
-            clean, blurred = self._exposed(to_linear(photo), to_linear(other), generator)
-            if self.after is not None:
-                blurred, _ = self.after.apply(blurred, seed)
-            yield name, clean, blurred
+            yield name, *self.pair(photo, other, generator, seed)
+
+    def pair(
+        self, photo: Picture, other: Picture, generator: np.random.Generator, seed: int
+    ) -> tuple[Clip, Clip]:
+        """Make one clip.
+
+        Args:
+            photo: (H, W, 3) float32 RGB in [0, 1].
+            other: Another one, that an object is cut out of.
+            generator: Of the motion.
+            seed: Of what is done after.
+
+        Returns:
+            The sharp clip and the blurred one, as in `clips`.
+
+        Raises:
+            FfmpegError: The encoder of `after` failed.
+        """
+        clean, blurred = self._exposed(to_linear(photo), to_linear(other), generator)
+        if self.after is not None:
+            blurred, _ = self.after.apply(blurred, seed)
+        return clean, blurred
 
     def _exposed(
         self, photo: Picture, other: Picture, generator: np.random.Generator
@@ -94,8 +116,8 @@ class PhotoBlur:
         """A photo in linear light as a sharp clip and a blurred one, in code values."""
         shutter = generator.uniform(SHORTEST_SHUTTER, 1)
         scene = _Scene(photo, _Object.cut(other, generator))
-        camera = _Motion.draw(generator, self.least_px, self.most_px, shutter)
-        thing = _Motion.draw(generator, self.least_px, self.most_px, shutter)
+        camera = self._motion(generator, shutter)
+        thing = self._motion(generator, shutter)
         roll_phase, roll_speed = generator.uniform(0, 1), generator.uniform(0.1, 0.25)
         reach = int(np.ceil(SUBFRAMES_PER_PX * self.most_px / 2))
         half = max(FEWEST_SUBFRAMES // 2, reach)
@@ -111,6 +133,9 @@ class PhotoBlur:
             clean.append(to_code(light[half]))
             blurred.append(to_code(np.mean(light, axis=0, dtype=np.float32)))
         return np.stack(clean), np.stack(blurred)
+
+    def _motion(self, generator: np.random.Generator, shutter: float) -> _Motion:
+        return _Motion.draw(generator, self.least_px, self.most_px, shutter, self.wander)
 
 
 DEBLUR = PhotoBlur(3, 12, mixture([GaussianNoise(2, eight_bit=True), VideoCodec("x264", 20)]))
@@ -134,7 +159,12 @@ class _Motion:
 
     @classmethod
     def draw(
-        cls, generator: np.random.Generator, least_px: float, most_px: float, shutter: float
+        cls,
+        generator: np.random.Generator,
+        least_px: float,
+        most_px: float,
+        shutter: float,
+        wander: float,
     ) -> _Motion:
         """Draw a path of which each exposure takes a length between two."""
         times = np.linspace(-1, FRAMES, (FRAMES + 1) * STEPS_PER_FRAME + 1)
@@ -143,7 +173,7 @@ class _Motion:
         vigour = 0.5 + 0.5 * np.sin(2 * np.pi * (slow * times + phases[0]))
         speed = (least_px + (most_px - least_px) * vigour) / shutter
         waves = np.sin(2 * np.pi * (quick * times[:, None] + phases[1:3])).sum(1)
-        heading = 2 * np.pi * phases[3] + np.pi / 2 * waves
+        heading = 2 * np.pi * phases[3] + wander * np.pi / 2 * waves
         steps = speed[:, None] * np.stack((np.cos(heading), np.sin(heading)), 1) / STEPS_PER_FRAME
         places = np.cumsum(steps, axis=0)
         return cls(times, places - places[len(places) // 2])

@@ -32,7 +32,7 @@ class BenchmarkSettings:
 
     Attributes:
         baselines: Also run ffmpeg's filters.
-        steps: Reverse steps K of the model.
+        steps: Reverse steps K of the model; None for its best.
         device: "auto", "cpu", "cuda" or "mps".
         weights: File or folder of weights; None for those of the package.
         ffmpeg: An ffmpeg other than the bundled one.
@@ -40,7 +40,7 @@ class BenchmarkSettings:
     """
 
     baselines: bool = False
-    steps: int = 1
+    steps: int | None = None
     device: str = "auto"
     weights: Path | None = None
     ffmpeg: str | None = None

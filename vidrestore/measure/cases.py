@@ -31,8 +31,6 @@ from vidrestore.measure.pairs import load_pair
 TUNING_FRAMES = 8
 LONG_FRAMES = 1000
 
-TASKS = ("denoise", "deblur", "interpolate", "mixed")
-
 
 @dataclass(frozen=True)
 class CleanClips:
@@ -82,7 +80,7 @@ class Case:
 
     Attributes:
         name: Tells it from the others.
-        task: One of `TASKS`: what the model is asked for.
+        task: One of `shelf.TASKS`: what the model is asked for.
         source: Of its clips.
         scored: Positions of the frames to score, from 0; empty for all.
     """

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,14 +14,11 @@ from vidrestore.measure.baselines import run_setting
 from vidrestore.measure.external import Command
 from vidrestore.measure.filters import Setting
 from vidrestore.measure.item import Clip, Given, Known
-from vidrestore.measure.metrics import luma
 from vidrestore.measure.prediction import MINTERPOLATE_NOTE, predictors
 from vidrestore.measure.rows import MODEL, NO_WEIGHTS
 from vidrestore.network.diffuse import Restorer
 from vidrestore.picture.diagnosis import fitting
-from vidrestore.picture.estimate import noise_sigma
-
-ESTIMATE_FRAMES = 8
+from vidrestore.picture.survey import FRAMES_PER_PLACE, PLACES, NoiseSurvey
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ class Model:
     task: str
     weights: Path | None
     device: str
-    steps: int
+    steps: int | None
     name: str = MODEL
     takes_files: bool = False
     inside: bool = True
@@ -114,13 +110,19 @@ class Model:
         """Restore, with the noise level told, or as `--task auto` does."""
         clip, task, sigma, estimated = given.clip, self.task, given.told, None
         if sigma is None:
-            seen = clip[:: math.ceil(len(clip) / ESTIMATE_FRAMES)]
-            estimated = noise_sigma(seen)
-            found = fitting([luma(seen)], estimated, self.weights)
-            sigma = found.sigma
+            survey = NoiseSurvey.of(_places(clip))
+            found = fitting(survey.samples, survey.sigma, survey.tones, self.weights)
+            sigma, estimated = found.sigma, survey.sigma
             task = found.task if task == "denoise" else task
         restorer = Restorer(task, self.weights, self.device)  # loaded once
         return Result(restorer.restore_clip(clip, sigma, steps=self.steps), estimated)
+
+
+def _places(clip: Clip) -> Iterator[Clip]:
+    """Where a run would look at a clip before it restores it."""
+    last = max(0, len(clip) - FRAMES_PER_PLACE)
+    for start in np.unique(np.linspace(0, last, PLACES).astype(int)):
+        yield clip[start : start + FRAMES_PER_PLACE]
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ class Models:
         missing: Why there is no model, for each task that lacks one.
     """
 
-    def __init__(self, weights: Path | None, device: str, steps: int) -> None:
+    def __init__(self, weights: Path | None, device: str, steps: int | None) -> None:
         self._weights, self._device, self._steps = weights, device, steps
         self._loaded: dict[str, Method] = {}
         self.missing: dict[str, WeightsError] = {}

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from vidrestore.degrade import parse
 from vidrestore.errors import UsageError
-from vidrestore.measure.cases import TASKS, Case, CleanClips, Degraded, Pairs, Suite
+from vidrestore.measure.cases import Case, CleanClips, Degraded, Pairs, Suite
 from vidrestore.measure.external import parse_method
 from vidrestore.measure.suitefile import PAIR_TASKS, read_suite, task_of
 from vidrestore.measure.suites import SUITES, Material, suite
 from vidrestore.media.ffmpeg import find_ffmpeg
+from vidrestore.network.shelf import TASKS
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,13 @@ class SelfTest:
     psnr_db: float | None
 
 
-def self_test(restorer: Restorer, result: RgbReader, *, steps: int, seed: int) -> SelfTest:
+def self_test(restorer: Restorer, result: RgbReader, *, steps: int | None, seed: int) -> SelfTest:
     """Run the test on the first frames of a finished file.
 
     Args:
         restorer: The model that made it.
         result: The finished file.
-        steps: Reverse steps K.
+        steps: Reverse steps K; None for as many as have the best PSNR.
         seed: Of the noise.
     """
     clip = np.stack([result.rgb(frame) for frame in islice(result.frames(), FRAMES)])

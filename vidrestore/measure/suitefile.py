@@ -7,7 +7,7 @@
     [[case]]
     degrade = "awgn8:20"
     clips = ["clips/a.mp4", "clips/frames"]
-    task = "denoise"                   # or deblur, interpolate, mixed; usually clear from degrade
+    task = "denoise"                   # or one of the other tasks; usually clear from degrade
     name = "night"
     score_frames = [2, 5, 8]
 
@@ -34,8 +34,9 @@ from typing import Any
 
 from vidrestore.degrade import Degradation, MissingFrames, Stage, parse, parts_of
 from vidrestore.errors import InputError, UsageError
-from vidrestore.measure.cases import TASKS, Case, CleanClips, Degraded, Pairs, Suite
+from vidrestore.measure.cases import Case, CleanClips, Degraded, Pairs, Suite
 from vidrestore.measure.external import TIMEOUT_S, Command
+from vidrestore.network.shelf import TASKS
 
 KEYS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "": {"frames": int, "seed": int, "tune": str, "case": list, "pair": list, "method": list},
@@ -49,7 +50,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "pair": ("degraded", "reference"),
     "method": ("name", "command"),
 }
-PAIR_TASKS = ("denoise", "deblur", "mixed")
+PAIR_TASKS = tuple(task for task in TASKS if task != "interpolate")
 
 Table = Mapping[str, Any]
 
@@ -94,6 +95,8 @@ def task_of(degradation: Degradation) -> str:
     stages = {part.stage for part in parts_of(degradation)}
     if isinstance(degradation, MissingFrames) or not degradation.known(1000).all():
         return "interpolate"
+    if stages == {Stage.COMPRESSION}:
+        return "deblock"
     if Stage.OPTICS not in stages:
         return "denoise"
     return "deblur" if stages == {Stage.OPTICS} else "mixed"

@@ -23,7 +23,8 @@ PREDICTED_FRAMES = 20
 PAPER_FRAMES = (2, 5, 8)
 """Frames of the first ten that figures of other denoisers are known for."""
 
-DENOISING = ("x264:35", "grain:20", "lowlight:2")
+OTHER_NOISE = {"x264:35": "deblock", "grain:20": "mixed", "lowlight:2": "mixed"}
+"""What is not white, and the weights that are for it."""
 LEVELS = (10, 20, 30, 40, 50)
 GAPS = ("drop:2", "gap:1", "gap:2", "gap:3")
 MIXTURE = "blur:motion=3-12,awgn8:20,x264:32"
@@ -91,7 +92,9 @@ def _denoise(material: Material) -> list[Case]:
         for level in LEVELS
         for kind in ("awgn", "awgn8")
     ]
-    cases += [Case(spec, "denoise", material.degraded(spec, FRAMES)) for spec in DENOISING]
+    cases += [
+        Case(spec, task, material.degraded(spec, FRAMES)) for spec, task in OTHER_NOISE.items()
+    ]
     still = CleanClips((), material.ffmpeg, material.frames, generated.STILL)
     seams = Degraded(parse("awgn:20", material.ffmpeg), still, material.seed)
     return [*cases, Case("awgn:20, windows", "denoise", seams)]

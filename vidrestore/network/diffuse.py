@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import EllipsisType
 
 # Windows are large and short-lived. Huge pages spare a page fault per 4 KB of each of them, which
 # is a third of the time on a CPU. Read by torch at its first allocation.
@@ -22,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidrestore.errors import DeviceError, WeightsError
-from vidrestore.network import weights
+from vidrestore.network import deconvolve, weights
 from vidrestore.network.bridge import sample
-from vidrestore.network.model import LEVELS, MULTIPLE_PX, UNKNOWN, RestorationNet
+from vidrestore.network.model import LEVELS, LOOKED_AGAIN, MULTIPLE_PX, UNKNOWN, RestorationNet
 from vidrestore.network.precision import choose_body_dtype
 from vidrestore.network.shelf import find
 from vidrestore.network.stitch import Stitcher, ramp
@@ -36,8 +37,17 @@ TILE_OVERLAP_PX = 64
 LEAST_TILE_PX = 160
 """Smaller ones would be little more than what they share with their neighbours."""
 
+BEST_STEPS = {"deblur": 3, "mixed": 2}
+"""Steps with the best PSNR, where that is not one; see docs/model.md."""
+
+BLIND_TASKS = ("deblock", "deblur", "mixed")
+
 CORRECTED_VALUES = 1 << 20
 """Values whose clipping is undone at once: the arithmetic needs ten times their memory."""
+
+Tile = tuple[EllipsisType | slice, ...]
+Beside = Callable[[Tensor, Tile], Tensor]
+"""Candidates for a tile of a window, from its pixels (1, T, 3, h, w) and its place."""
 
 M_MMAP_THRESHOLD = -3  # of malloc.h
 LARGE_BLOCK_BYTES = 1 << 20
@@ -132,20 +142,20 @@ class Restorer:
     @property
     def blind(self) -> bool:
         """Whether the network sees for itself what is wrong."""
-        return self.weights.task == "mixed"
+        return self.weights.task in BLIND_TASKS
 
     @property
     def dtype(self) -> str:
         """Name of the body's number format, such as "bfloat16"."""
         return str(self.net.body_dtype).removeprefix("torch.")
 
-    def residual(self, window: Tensor, levels: Levels, steps: int) -> Tensor:
+    def residual(self, window: Tensor, levels: Levels, steps: int | None) -> Tensor:
         """What to add to a degraded window to restore it.
 
         Args:
             window: (T, 3, H, W) float32 RGB, nominal [0, 1], not clamped, any size.
             levels: What is wrong with it.
-            steps: Reverse steps K; 1 gives the best PSNR.
+            steps: Reverse steps K; None for as many as have the best PSNR.
 
         Returns:
             (T, 3, H, W) float32 on the restorer's device, or in main memory.
@@ -153,10 +163,14 @@ class Restorer:
         Raises:
             DeviceError: If the device runs out of memory, however small the tiles.
         """
+        steps = steps or BEST_STEPS.get(self.weights.task, 1)
 
         def run() -> Tensor:
             told = UNKNOWN.to(self.device)[None, None] if self.blind else levels.tensor(self.device)
-            restored = self._sample(window, told, steps)
+            if self.weights.task == "deblur":
+                restored = self._deblurred(window, steps)
+            else:
+                restored = self._sample(window, told, steps)
             if levels.clipped and not self.blind:
                 rows = max(1, CORRECTED_VALUES // (3 * window.shape[3]))
                 for frame, change in zip(window.to(restored.device), restored, strict=True):
@@ -166,14 +180,14 @@ class Restorer:
 
         return self._within_memory(window, run)
 
-    def refinement(self, guesses: Tensor, candidates: Tensor, steps: int) -> Tensor:
+    def refinement(self, guesses: Tensor, candidates: Tensor, steps: int | None) -> Tensor:
         """What to add to guesses of missing frames.
 
         Args:
             guesses: (T, 3, H, W) float32 RGB, nominal [0, 1], any size.
             candidates: (T, 4 * N, H, W) float32: the N images to choose from for each guess, less
                 the guess, then the share that each has in it.
-            steps: Reverse steps K; 1 gives the best PSNR.
+            steps: Reverse steps K; None for one, which has the best PSNR.
 
         Returns:
             (T, 3, H, W) float32 on the restorer's device, or in main memory.
@@ -182,31 +196,56 @@ class Restorer:
             DeviceError: If the device runs out of memory, however small the tiles.
         """
         missing = torch.tensor([float(name == "missing") for name in LEVELS], device=self.device)
-        return self._within_memory(
-            guesses, lambda: self._sample(guesses, missing[None, None], steps, candidates)
-        )
+        padding = _padding(guesses)
+        padded = F.pad(candidates, padding, mode="replicate") if any(padding) else candidates
+
+        def run() -> Tensor:
+            beside = padded[None].to(self._home)
+            told = missing[None, None]
+            return self._sample(guesses, told, steps or 1, lambda _, tile: beside[tile])
+
+        return self._within_memory(guesses, run)
 
     def _sample(
-        self, window: Tensor, levels: Tensor, steps: int, candidates: Tensor | None = None
+        self, window: Tensor, levels: Tensor, steps: int, beside: Beside | None = None
     ) -> Tensor:
         height, width = window.shape[2:]
-        padding = (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
-
-        # A device that has run out of memory is given one tile at a time.
-        home = torch.device("cpu") if self._retreated else self.device
-
-        def prepared(x: Tensor) -> Tensor:
-            x = x.to(home)[None]
-            return F.pad(x, (*padding, 0, 0), mode="replicate") if any(padding) else x
-
-        beside = None if candidates is None else prepared(candidates)
+        padding = _padding(window)
+        whole = window.to(self._home)
+        whole = F.pad(whole, padding, mode="replicate") if any(padding) else whole
 
         def denoise(x_t: Tensor, t: float) -> Tensor:
             # The guess follows from its candidates, so they are withheld where t < 1; see `bridge`.
             return self._tiled(x_t, t * levels, beside if t == 1 else None)
 
         with torch.no_grad():  # the residual is changed in place later
-            return sample(denoise, prepared(window), steps)[0, :, :, :height, :width]
+            return sample(denoise, whole[None], steps)[0, :, :, :height, :width]
+
+    @property
+    def _home(self) -> torch.device:
+        """Where windows wait: a device that has run out of memory is given one tile at a time."""
+        return torch.device("cpu") if self._retreated else self.device
+
+    def _deblurred(self, window: Tensor, steps: int) -> Tensor:
+        """A look for each step: the blur is measured in what the one before has made of the window.
+
+        What is seen at a look follows from the window as it was given, so every look is at t = 1.
+        """
+
+        def first(part: Tensor, _: Tile) -> Tensor:
+            return deconvolve.first_look(part[0].cpu())[None]
+
+        restored = self._sample(window, UNKNOWN.to(self.device)[None, None], 1, first)
+        for _ in range(steps - 1):
+            estimate = window + restored.to(window.device)
+            padded = F.pad(estimate, _padding(window), mode="replicate")[None]
+
+            def again(part: Tensor, tile: Tile, padded: Tensor = padded) -> Tensor:
+                return deconvolve.second_look(part[0].cpu(), padded[tile][0].cpu())[None]
+
+            told = LOOKED_AGAIN.to(self.device)[None, None]
+            restored = self._sample(window, told, 1, again)
+        return restored
 
     def _within_memory(self, window: Tensor, run: Callable[[], Tensor]) -> Tensor:
         """Run; if the device runs out of memory, run again in tiles of half the size."""
@@ -238,19 +277,22 @@ class Restorer:
         self.tile_px = half_px
         self._retreated = True
 
-    def _tiled(self, x_t: Tensor, levels: Tensor, candidates: Tensor | None) -> Tensor:
+    def _tiled(self, x_t: Tensor, levels: Tensor, beside: Beside | None) -> Tensor:
         rows, columns = (tile_spans(length, self.tile_px) for length in x_t.shape[3:])
+
+        def residual_of(part: Tensor, tile: Tile) -> Tensor:
+            candidates = None if beside is None else self._moved(beside(part, tile))
+            return self.net.residual(self._moved(part), levels, candidates)
+
         if len(rows) == len(columns) == 1:
-            beside = None if candidates is None else candidates.to(self.device)
-            return self.net.residual(x_t.to(self.device), levels, beside)
+            return residual_of(x_t, (...,))
         total = torch.zeros_like(x_t)
         row_weights = _span_weights(rows)
         column_weights = _span_weights(columns)
         for (top, bottom), down in zip(rows, row_weights, strict=True):
             for (left, right), across in zip(columns, column_weights, strict=True):
                 tile = (..., slice(top, bottom), slice(left, right))
-                beside = None if candidates is None else self._moved(candidates[tile])
-                residual = self.net.residual(self._moved(x_t[tile]), levels, beside)
+                residual = residual_of(x_t[tile], tile)
                 weight = (down[:, None] * across[None, :]).to(self.device)
                 total[tile] += residual.mul_(weight).to(total.device)
         return total
@@ -263,7 +305,7 @@ class Restorer:
         self,
         clip: NDArray[np.float32],
         sigma: float | None = None,
-        steps: int = 1,
+        steps: int | None = None,
         plan: WindowPlan | None = None,
     ) -> NDArray[np.float32]:
         """Restore a clip that is in memory.
@@ -271,7 +313,7 @@ class Restorer:
         Args:
             clip: (T, H, W, 3) float32 RGB, nominal [0, 1], not clamped.
             sigma: Noise level in 8-bit units; None to estimate it.
-            steps: Reverse steps K.
+            steps: Reverse steps K; None for as many as have the best PSNR.
             plan: How the clip is cut into windows; None for the default.
 
         Returns:
@@ -336,6 +378,12 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     """Only CUDA has a class for it; a CPU and MPS say it in words."""
     words = ("can't allocate memory", "out of memory")
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
+
+
+def _padding(window: Tensor) -> tuple[int, int, int, int]:
+    """What a window (..., H, W) lacks to sides that the network takes, as `F.pad` wants it."""
+    height, width = window.shape[-2:]
+    return (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
 
 
 def _span_weights(covering: list[tuple[int, int]]) -> list[Tensor]:

@@ -26,6 +26,9 @@ missing is 1 where the frame does not exist and the input is a guess."""
 UNKNOWN = torch.tensor([0, 1 / 8, 1 / 8, 0])
 """What a network is told that has to see for itself what is wrong."""
 
+LOOKED_AGAIN = torch.tensor([0, 1 / 16, 1 / 8, 0])
+"""The same, where the candidates have been made with the help of an estimate."""
+
 LEVEL_GAIN = 8.0
 """Brings the usual levels to about one before they are embedded."""
 
@@ -257,7 +260,7 @@ def _doubt(images: Tensor, shares: Tensor) -> Tensor:
 
     Args:
         images: (B, T, 3 N, H, W) candidates less the guess. Where all agree, all is well.
-        shares: (B, T, N, H, W) of them in the guess. Where they are withheld, all is doubtful.
+        shares: (B, T, N, H, W) of them in the guess. Where it has none of them, all is doubtful.
 
     Returns:
         (B, T, 1, H, W), 0 to 1.
@@ -265,4 +268,5 @@ def _doubt(images: Tensor, shares: Tensor) -> Tensor:
     square = images.square().mean(2).flatten(0, 1)[:, None]
     local = F.avg_pool2d(square, 9, stride=1, padding=4, count_include_pad=False)
     withheld = 1 - shares.sum(2, keepdim=True)
-    return withheld + (local.sqrt() / DOUBTFUL_SPREAD).clamp(max=1).reshape(withheld.shape)
+    spread = (local.sqrt() / DOUBTFUL_SPREAD).reshape(withheld.shape)
+    return (withheld + spread).clamp(max=1)

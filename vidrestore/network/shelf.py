@@ -7,6 +7,8 @@ from pathlib import Path
 
 from vidrestore.errors import WeightsError
 
+TASKS = ("denoise", "deblock", "deblur", "mixed", "interpolate")
+"""What there are weights for."""
 SUFFIX = ".safetensors"
 ENVIRONMENT = "VIDRESTORE_WEIGHTS"
 

@@ -121,7 +121,7 @@ def _settings_table(settings: RestoreSettings, result: RestoreResult) -> Table:
         ("Tasks", ", ".join(settings.tasks)),
         ("Noise level", sigma),
         ("Strength", f"{settings.strength:g}"),
-        ("Steps", str(settings.steps)),
+        ("Steps", "best" if settings.steps is None else str(settings.steps)),
         ("Seed", str(settings.seed)),
         ("Codec", encode.codec),
         ("Quality", quality),

@@ -16,6 +16,7 @@ from vidrestore.measure.compare import RgbReader
 from vidrestore.measure.metrics import luma
 from vidrestore.picture.estimate import luma_is_clipped, noise_sigma
 from vidrestore.picture.fields import converter_of
+from vidrestore.picture.levelfunction import LevelFunction, level_function
 
 PLACES = 4
 FRAMES_PER_PLACE = 2
@@ -28,19 +29,23 @@ class NoiseSurvey:
     Attributes:
         sigma: Median level over the places, 8-bit units.
         samples: Luma of the frames of each place, (T, H, W) float32, nominal [0, 1], not clamped.
+        tones: How the noise depends on brightness, over all places.
     """
 
     sigma: float
     samples: tuple[NDArray[np.float32], ...]
+    tones: LevelFunction
 
     @classmethod
     def of(cls, places: Iterable[NDArray[np.float32]]) -> Self:
         """Measure frames of some places, (T, H, W, 3) float32 RGB each, which are not held."""
-        sigmas, samples = [], []
+        sigmas, samples, tones = [], [], []
         for rgb in places:
             sigmas.append(noise_sigma(rgb))
+            tones.append(level_function(rgb))
             samples.append(luma(rgb))  # a third of it: frames can be large
-        return cls(float(np.median(sigmas)) if sigmas else 0.0, tuple(samples))
+        sigma = float(np.median(sigmas)) if sigmas else 0.0
+        return cls(sigma, tuple(samples), LevelFunction.joined(tones))
 
     def is_clipped(self, sigma: float) -> bool:
         """Whether noise of level `sigma`, 8-bit units, was cut off at black and white."""

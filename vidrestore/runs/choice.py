@@ -29,7 +29,7 @@ class Choice:
         """Choose what the user has left open: the weights, and the noise level they are told."""
         sigma, reason = settings.sigma, None
         if "auto" in settings.tasks:
-            found = fitting(survey.samples, survey.sigma, settings.weights)
+            found = fitting(survey.samples, survey.sigma, survey.tones, settings.weights)
             task = found.task if sigma is None else "denoise"  # who names a level wants it gone
             tasks = tuple(task if name == "auto" else name for name in settings.tasks)
             settings = replace(settings, tasks=tasks)

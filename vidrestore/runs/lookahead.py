@@ -37,7 +37,7 @@ class StreamPlan:
         filled_frames: Source frames in which the made frames of one window come together.
         queue_frames: Frames that may wait between two stages that run at different speeds.
         prompt: Whether every frame is to be written as soon as it can be.
-        steps: Reverse steps K.
+        steps: Reverse steps K; None for as many as have the best PSNR.
     """
 
     windows: WindowPlan
@@ -45,7 +45,7 @@ class StreamPlan:
     filled_frames: int
     queue_frames: int
     prompt: bool
-    steps: int
+    steps: int | None
 
     @classmethod
     def of(

@@ -14,7 +14,8 @@ from math import ceil
 from vidrestore.encoders.codecs import ENCODERS, LIKE_INPUT, EncodeSettings
 from vidrestore.errors import UsageError
 from vidrestore.media.probe import VideoInfo
-from vidrestore.network.diffuse import tile_spans
+from vidrestore.network import deconvolve
+from vidrestore.network.diffuse import BEST_STEPS, tile_spans
 from vidrestore.network.model import MULTIPLE_PX
 from vidrestore.network.windows import WindowPlan
 from vidrestore.runs.footprint import Footprint, cores
@@ -29,6 +30,12 @@ PYTHON_BYTES = 380 * MB
 
 NETWORK_BYTES_PER_PX = 432
 """Of a tile of one frame, in float32: seven times the features at half the resolution."""
+
+DEBLUR_BYTES_PER_PX = 12 * 4 * deconvolve.CANDIDATES
+"""Of a tile of one frame more: the images to choose from, as they are made and as they are told."""
+
+DECONVOLUTION_BYTES_PER_PX = 1200
+"""Spectra of a frame and its neighbours, by tiles that overlap."""
 
 RGB_BYTES_PER_PX = 12
 FRAME_WORK_BYTES_PER_PX = 24
@@ -215,7 +222,8 @@ def own_bytes(
     waiting = min(waiting + length + HANDED_FRAMES, frames or sys.maxsize)
     held = waiting * frame_bytes(info)
     copies = 2 * length + windows.overlap_frames  # the picture, the residual, and what overlaps
-    if settings.steps > 1 or len(settings.restoring) > 1:
+    steps = settings.steps or max([BEST_STEPS.get(task, 1) for task in settings.restoring] or [1])
+    if steps > 1 or len(settings.restoring) > 1:
         copies += 2 * length
     if info.interlaced:
         copies += 2 * length
@@ -229,6 +237,9 @@ def own_bytes(
     network_px_bytes = NETWORK_BYTES_PER_PX // (1 if dtype == "float32" else 2)
     on_host = settings.device in ("auto", "cpu")
     network = length * tile_px * network_px_bytes if on_host else 0
+    if "deblur" in settings.restoring:
+        copies += 2 * length  # what the first look has made
+        network += tile_px * (length * DEBLUR_BYTES_PER_PX + DECONVOLUTION_BYTES_PER_PX)
     rgb = copies * px * RGB_BYTES_PER_PX
     work = length * frame_bytes(info) + FRAME_WORK_BYTES_PER_PX * px
     if settings.makes_frames:

@@ -45,7 +45,7 @@ class WindowRestorer:
         info: The video that the frames are of.
         restorers: The networks, applied one after the other; without any, frames pass through.
         levels: What is wrong with the video.
-        steps: Reverse steps K.
+        steps: Reverse steps K; None for as many as have the best PSNR.
         strength: Share of the residual that is applied, 0 to 1.
         plan: How the stream is cut.
 
@@ -62,7 +62,7 @@ class WindowRestorer:
         restorers: Sequence[Restorer],
         levels: Levels,
         *,
-        steps: int,
+        steps: int | None,
         strength: float,
         plan: WindowPlan,
     ) -> None:

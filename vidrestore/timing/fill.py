@@ -67,13 +67,13 @@ class Filler:
 
     Args:
         restorer: With weights for missing frames.
-        steps: Reverse steps K.
+        steps: Reverse steps K; None for as many as have the best PSNR.
 
     Attributes:
         restorer: As given.
     """
 
-    def __init__(self, restorer: Restorer, steps: int = 1) -> None:
+    def __init__(self, restorer: Restorer, steps: int | None = None) -> None:
         self.restorer = restorer
         self._steps = steps
 
@@ -102,7 +102,7 @@ def fill_clip(
     clip: Image,
     known: NDArray[np.bool_],
     restorer: Restorer | None,
-    steps: int = 1,
+    steps: int | None = None,
     search: Search | None = None,
 ) -> Image:
     """Predict the frames of a clip in memory that are not known.
@@ -111,7 +111,7 @@ def fill_clip(
         clip: (T, H, W, 3) float32 RGB, nominal [0, 1]; frames that are not known are not read.
         known: (T,) True where the frame is there; one at least.
         restorer: With weights for missing frames; None for the unrefined guess along the flow.
-        steps: Reverse steps K.
+        steps: Reverse steps K; None for as many as have the best PSNR.
         search: How motion between two frames is found; None for `align.flow`.
 
     Returns:

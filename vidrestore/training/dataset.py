@@ -29,6 +29,7 @@ HELD_OUT_FRAMES = 8
 HELD_OUT_PAIRS = 16
 """One pair in this many is never trained on."""
 MAX_FRAMES = 600
+PAIR_CHANNELS = 6
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Material:
             and their artefacts must not become the truth.
         photos: (H, W, 3) uint8 RGB each, full size; halved when a crop is warped out of them.
         pairs: By kind of damage, (2, N, H, W, 3) uint8 RGB each: a clean clip, and what became of
-            it.
+            it. More than 2 where there are images to choose from.
     """
 
     videos: list[Tensor]
@@ -197,7 +198,7 @@ class Batches:
     def clean(self, step: int) -> Tensor:
         """The windows of a step, (B, T, 3, crop, crop) float32 in [0, 1].
 
-        Windows of pairs have 6 channels: clean RGB, then degraded RGB.
+        Windows of pairs have 6 channels or more: clean RGB, degraded RGB, and images beside it.
         """
         random = np.random.default_rng((self.seed, step))
         return torch.stack([self._window(random) for _ in range(self.batch)])
@@ -208,7 +209,7 @@ class Batches:
         window = cut(random)
         if random.random() < 0.5:  # flat sky teaches little: often take the busier of two
             window = max(window, cut(random), key=self.busy)
-        if random.random() < 0.5:
+        if random.random() < 0.5 and window.shape[1] <= PAIR_CHANNELS:  # images know their time
             window = window.flip(0)
         if random.random() < 0.5:
             window = window.flip(-1)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidrestore.network.model import LEVELS, UNKNOWN, RestorationNet
+from vidrestore.network import deconvolve
+from vidrestore.network.model import LEVELS, LOOKED_AGAIN, UNKNOWN, RestorationNet
 from vidrestore.timing.fill import CANDIDATES
 from vidrestore.training.dataset import Batches, add_noise, change, detail
 from vidrestore.training.missing import CLEAN_FRAMES, MARGIN_PX, hide_frames
@@ -23,6 +24,9 @@ LEAST_MSE = 1e-7
 
 SMALLEST_ERROR = 0.004
 """A guess better than this, in [0, 1] units, needs no refinement."""
+
+LEAST_BLUR_ERROR = 0.01
+"""What is sharper than this, in [0, 1] units, has little to teach."""
 
 
 @dataclass(frozen=True)
@@ -159,15 +163,38 @@ class Mixed(Lesson):
         for kind, pair in batches.held_out_pairs(VALIDATION_SIZE_PX):
             examples = self.examples(pair, seed=0)
             with torch.inference_mode():
-                restored = net(examples.degraded, examples.levels)
+                restored = net(examples.degraded, examples.levels, examples.candidates)
             before = _psnr_db(examples.degraded, examples.target)
             gains.setdefault(kind, []).append(_psnr_db(restored, examples.target) - before)
         return {kind: round(sum(gain) / len(gain), 3) for kind, gain in sorted(gains.items())}
 
 
+class Deblurring(Mixed):
+    """Motion blur, and what a camera adds to it, beside what deconvolution makes of it."""
+
+    candidates = deconvolve.CANDIDATES
+    full_share = 0.9
+
+    def examples(self, clean: Tensor, seed: int) -> Examples:
+        """Take apart what `blurs` has made, (B, T, 3 (2 + N), S, S)."""
+        target, degraded, images = clean[:, :, :3], clean[:, :, 3:6], clean[:, :, 6:]
+        # Without an estimate yet, the last image is the degraded window itself.
+        first = (images[:, :, -3:] == degraded).flatten(1).all(1)[:, None, None]
+        levels = torch.where(first, UNKNOWN.to(clean.device), LOOKED_AGAIN.to(clean.device))
+        levels = levels.expand(*clean.shape[:2], -1)
+        changes = images - degraded.repeat(1, 1, self.candidates, 1, 1)
+        shares = torch.zeros_like(clean[:, :, : self.candidates])
+        # A sharp window that was blurred a little counts as much as one that is lost.
+        error = (degraded - target).square().mean((1, 2, 3, 4)).sqrt()
+        told = torch.cat((changes, shares), dim=2)
+        return Examples(target, degraded, levels, told, error.clamp(min=LEAST_BLUR_ERROR))
+
+
 def lesson(task: str, max_sigma: float) -> Lesson:
-    """The lesson for "denoise", "interpolate" or "mixed"."""
-    if task == "mixed":
+    """The lesson for "denoise", "deblock", "deblur", "interpolate" or "mixed"."""
+    if task == "deblur":
+        return Deblurring()
+    if task in ("deblock", "mixed"):
         return Mixed()
     return Prediction() if task == "interpolate" else Denoising(max_sigma)
 

@@ -26,12 +26,19 @@ from vidrestore.network import weights
 from vidrestore.network.bridge import interpolate
 from vidrestore.network.model import ModelSpec, RestorationNet
 from vidrestore.network.precision import choose_body_dtype
+from vidrestore.training.blurs import make_blurred
 from vidrestore.training.dataset import Batches, Material, load_material, load_pairs
 from vidrestore.training.lessons import Lesson, lesson
-from vidrestore.training.twins import make_pairs
+from vidrestore.training.twins import LESSONS, make_pairs
 
+PAIRED_TASKS = ("deblock", "deblur", "mixed")
+"""Their degraded clips are made beforehand."""
 ERROR_FLOOR = 1e-3
 RATE_STEPS = 3
+CURVE = "curve.jsonl"
+REPORT_S = 180
+FIRST_REPORTED_STEP = 256
+"""From here on powers of two are reported, so that curves of all machines have steps in common."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +48,10 @@ class TrainSettings:
     Attributes:
         videos: Folder of clips (or of .npy files, (N, H, W, 3) uint8), or None.
         photos: Folder of pictures, or None.
-        pairs: How many pairs of clips to make, once, for "mixed"; see `training.twins`.
+        pairs: How many pairs of clips to make, once, for `PAIRED_TASKS`.
         out: Folder for checkpoints, the learning curve and the weights.
-        task: "denoise", "interpolate" (missing frames) or "mixed" (everything else).
+        task: "denoise", "deblock" (compression), "deblur", "interpolate" (missing frames) or
+            "mixed" (whatever it may be).
         init: Weights to start from; None for nothing. Their network replaces `spec`. Of weights
             for another task the features are kept; what they paint is learned anew.
         resume: Go on from the checkpoint in `out`.
@@ -150,22 +158,37 @@ def train(
     state.net.body_dtype = choose_body_dtype(state.net, device)
     if settings.resume:
         _restore(state, settings, device)
+    else:
+        (settings.out / CURVE).unlink(missing_ok=True)
     state.ema.body_dtype = state.net.body_dtype
     _run(state, batches, settings, on_report)
     if state.phase == "stable":
         return None
-    card = _card(state, settings, _validate(state.ema, batches, settings))
+    card = _card(state, settings, batches.material)
     return weights.save(state.ema, settings.out, task=settings.task, size=settings.size, card=card)
 
 
 def _material(settings: TrainSettings) -> Material:
     cache, folder = settings.out / "cache", settings.out / "pairs"
-    if settings.task != "mixed":
+    if settings.task not in PAIRED_TASKS:
         return load_material(settings.videos, settings.photos, cache, settings.device)
     if settings.videos is not None or settings.photos is not None:
         material = load_material(settings.videos, settings.photos, cache, "cpu")
-        make_pairs(material, folder, settings.pairs, settings.seed)
+        if settings.task == "deblur":
+            make_blurred(material, folder, settings.pairs, settings.seed, _estimator(settings))
+        else:
+            make_pairs(material, folder, settings.pairs, settings.seed, LESSONS[settings.task])
     return load_pairs(folder, settings.device)
+
+
+def _estimator(settings: TrainSettings) -> RestorationNet | None:
+    """What estimates the sharp clip for second looks: weights for deblurring to start from."""
+    start = None if settings.init is None else weights.load(settings.init)
+    if start is None or start.task != "deblur":
+        return None
+    net = start.net.on(torch.device("cpu"))
+    net.body_dtype = choose_body_dtype(net, torch.device("cpu"))
+    return net
 
 
 def _run(
@@ -175,7 +198,7 @@ def _run(
     on_report: Callable[[TrainReport], None],
 ) -> None:
     start_s = saved_s = reported_s = time.monotonic()
-    start_step, start_minutes = state.step, state.minutes
+    start_step, start_minutes, reported_step = state.step, state.minutes, -1
     budget_s = settings.max_minutes * 60
     losses: list[float] = []
     while not _finished(state, settings):
@@ -198,14 +221,19 @@ def _run(
         if now_s - saved_s > 60:
             _save(state, settings.out / "last.pt")
             saved_s = now_s
-        if now_s - reported_s > 180:
+        if now_s - reported_s > REPORT_S or _is_milestone(state.step):
             _report(state, batches, settings, losses, on_report)
             losses.clear()
-            reported_s = time.monotonic()
+            reported_s, reported_step = time.monotonic(), state.step
     _save(state, settings.out / "last.pt")
     if state.phase == "stable":
         _save(state, settings.out / "stable.pt")
-    _report(state, batches, settings, losses, on_report)
+    if reported_step != state.step:
+        _report(state, batches, settings, losses, on_report)
+
+
+def _is_milestone(step: int) -> bool:
+    return step >= FIRST_REPORTED_STEP and step.bit_count() == 1
 
 
 def _finished(state: _State, settings: TrainSettings) -> bool:
@@ -281,7 +309,7 @@ def _report(
         sum(losses) / max(len(losses), 1),
         _validate(state.ema, batches, settings),
     )
-    with (settings.out / "curve.jsonl").open("a") as file:
+    with (settings.out / CURVE).open("a") as file:
         file.write(json.dumps(report.__dict__) + "\n")
     on_report(report)
 
@@ -353,12 +381,12 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
     return content
 
 
-def _card(
-    state: _State, settings: TrainSettings, held_out_psnr_db: dict[str, float]
-) -> dict[str, str]:
+def _card(state: _State, settings: TrainSettings, material: Material) -> dict[str, str]:
     recipe = {
         name: getattr(settings, name)
         for name in (
+            "task",
+            "pairs",
             "batch",
             "frames",
             "crop_px",
@@ -370,15 +398,40 @@ def _card(
             "decay_fraction",
         )
     }
+    recipe["init"] = None if settings.init is None else settings.init.name
     progress = {
         "steps": state.step,
         "minutes": round(state.minutes, 1),
         "decay_steps": state.decay_steps,
     }
+    curve = _curve(settings.out)
+    counts = {
+        "videos": len(material.videos),
+        "photos": len(material.photos),
+        "pairs": {kind: len(pairs) for kind, pairs in sorted(material.pairs.items())},
+    }
+    start = {} if settings.init is None else weights.load(settings.init).card
     return {
         "version": __version__,
+        "started_from": json.dumps(start),
         "recipe": json.dumps(recipe),
         "training": json.dumps(progress),
-        "held_out_psnr_db": json.dumps(held_out_psnr_db),
+        "curve": json.dumps(curve),
+        "held_out_psnr_db": json.dumps(curve[-1]["psnr_db"]),
         "data": settings.data_note,
+        "material": json.dumps(counts),
     }
+
+
+def _curve(out: Path) -> list[dict[str, Any]]:
+    """The lines of the learning curve that led here, without those that resuming has undone.
+
+    A run that was killed does some steps again; one that goes on after a decay leaves it behind.
+    """
+    lines: list[dict[str, Any]] = []
+    for line in reversed((out / CURVE).read_text().splitlines()):
+        report = json.loads(line)
+        left_behind = lines and (report["phase"], lines[-1]["phase"]) == ("decay", "stable")
+        if not lines or (report["step"] < lines[-1]["step"] and not left_behind):
+            lines.append(report)
+    return lines[::-1]
