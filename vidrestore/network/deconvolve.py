@@ -153,7 +153,7 @@ class _Near:
             fields,
             torch.stack([_means(field) for field in fields], 1),
             [_spectra(image) for image in warped],
-            [_fit(light[index], image) for image in warped],
+            _fits(light[index], warped),
         )
 
     def beside(self, frames: Image) -> list[Image]:
@@ -250,11 +250,15 @@ def _squared_frequency() -> Tensor:
     return squares
 
 
-def _fit(here: Image, there: Image) -> Tensor:
-    """How well a warped frame fits, tile by tile, (B,) 0 to 1."""
-    blurred = (cv2.GaussianBlur(image, (0, 0), COMPARED_SIGMA_PX) for image in (here, there))
-    missed = np.square(np.subtract(*blurred)).mean(2, keepdims=True)
-    return 1 / (1 + _means(missed)[:, 0] / MISFIT**2)
+def _fits(here: Image, warped: Sequence[Image]) -> list[Tensor]:
+    """How well each warped frame fits, tile by tile, (B,) 0 to 1."""
+    blurred = cv2.GaussianBlur(here, (0, 0), COMPARED_SIGMA_PX)
+    fits = []
+    for image in warped:
+        change = blurred - cv2.GaussianBlur(image, (0, 0), COMPARED_SIGMA_PX)
+        missed = np.square(change).mean(2, keepdims=True)
+        fits.append(1 / (1 + _means(missed)[:, 0] / MISFIT**2))
+    return fits
 
 
 def _means(values: NDArray[np.float32]) -> Tensor:

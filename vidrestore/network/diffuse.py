@@ -27,7 +27,7 @@ from vidrestore.network import deconvolve, weights
 from vidrestore.network.bridge import sample
 from vidrestore.network.model import LEVELS, LOOKED_AGAIN, MULTIPLE_PX, UNKNOWN, RestorationNet
 from vidrestore.network.precision import choose_body_dtype
-from vidrestore.network.shelf import find
+from vidrestore.network.shelf import BLIND_TASKS, find
 from vidrestore.network.stitch import Stitcher, ramp
 from vidrestore.network.windows import TILE_PX, WindowPlan, cut, spans
 from vidrestore.picture.declip import correction
@@ -39,8 +39,6 @@ LEAST_TILE_PX = 160
 
 BEST_STEPS = {"deblur": 3, "mixed": 2}
 """Steps with the best PSNR, where that is not one; see docs/model.md."""
-
-BLIND_TASKS = ("deblock", "deblur", "mixed")
 
 CORRECTED_VALUES = 1 << 20
 """Values whose clipping is undone at once: the arithmetic needs ten times their memory."""
@@ -168,7 +166,7 @@ class Restorer:
         def run() -> Tensor:
             told = UNKNOWN.to(self.device)[None, None] if self.blind else levels.tensor(self.device)
             if self.weights.task == "deblur":
-                restored = self._deblurred(window, steps)
+                restored = self._deblurred(window, told, steps)
             else:
                 restored = self._sample(window, told, steps)
             if levels.clipped and not self.blind:
@@ -226,7 +224,7 @@ class Restorer:
         """Where windows wait: a device that has run out of memory is given one tile at a time."""
         return torch.device("cpu") if self._retreated else self.device
 
-    def _deblurred(self, window: Tensor, steps: int) -> Tensor:
+    def _deblurred(self, window: Tensor, told: Tensor, steps: int) -> Tensor:
         """A look for each step: the blur is measured in what the one before has made of the window.
 
         What is seen at a look follows from the window as it was given, so every look is at t = 1.
@@ -235,7 +233,8 @@ class Restorer:
         def first(part: Tensor, _: Tile) -> Tensor:
             return deconvolve.first_look(part[0].cpu())[None]
 
-        restored = self._sample(window, UNKNOWN.to(self.device)[None, None], 1, first)
+        restored = self._sample(window, told, 1, first)
+        told_again = LOOKED_AGAIN.to(self.device)[None, None]
         for _ in range(steps - 1):
             estimate = window + restored.to(window.device)
             padded = F.pad(estimate, _padding(window), mode="replicate")[None]
@@ -243,8 +242,7 @@ class Restorer:
             def again(part: Tensor, tile: Tile, padded: Tensor = padded) -> Tensor:
                 return deconvolve.second_look(part[0].cpu(), padded[tile][0].cpu())[None]
 
-            told = LOOKED_AGAIN.to(self.device)[None, None]
-            restored = self._sample(window, told, 1, again)
+            restored = self._sample(window, told_again, 1, again)
         return restored
 
     def _within_memory(self, window: Tensor, run: Callable[[], Tensor]) -> Tensor:

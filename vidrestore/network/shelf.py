@@ -9,6 +9,8 @@ from vidrestore.errors import WeightsError
 
 TASKS = ("denoise", "deblock", "deblur", "mixed", "interpolate")
 """What there are weights for."""
+BLIND_TASKS = ("deblock", "deblur", "mixed")
+"""Their networks are not told what is wrong: they have learned from pairs of clips."""
 SUFFIX = ".safetensors"
 ENVIRONMENT = "VIDRESTORE_WEIGHTS"
 

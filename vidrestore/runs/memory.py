@@ -222,7 +222,9 @@ def own_bytes(
     waiting = min(waiting + length + HANDED_FRAMES, frames or sys.maxsize)
     held = waiting * frame_bytes(info)
     copies = 2 * length + windows.overlap_frames  # the picture, the residual, and what overlaps
-    steps = settings.steps or max([BEST_STEPS.get(task, 1) for task in settings.restoring] or [1])
+    steps = settings.steps or max(
+        (BEST_STEPS.get(task, 1) for task in settings.restoring), default=1
+    )
     if steps > 1 or len(settings.restoring) > 1:
         copies += 2 * length
     if info.interlaced:

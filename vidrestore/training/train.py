@@ -26,13 +26,12 @@ from vidrestore.network import weights
 from vidrestore.network.bridge import interpolate
 from vidrestore.network.model import ModelSpec, RestorationNet
 from vidrestore.network.precision import choose_body_dtype
+from vidrestore.network.shelf import BLIND_TASKS
 from vidrestore.training.blurs import make_blurred
 from vidrestore.training.dataset import Batches, Material, load_material, load_pairs
 from vidrestore.training.lessons import Lesson, lesson
 from vidrestore.training.twins import LESSONS, make_pairs
 
-PAIRED_TASKS = ("deblock", "deblur", "mixed")
-"""Their degraded clips are made beforehand."""
 ERROR_FLOOR = 1e-3
 RATE_STEPS = 3
 CURVE = "curve.jsonl"
@@ -48,7 +47,7 @@ class TrainSettings:
     Attributes:
         videos: Folder of clips (or of .npy files, (N, H, W, 3) uint8), or None.
         photos: Folder of pictures, or None.
-        pairs: How many pairs of clips to make, once, for `PAIRED_TASKS`.
+        pairs: How many pairs of clips to make, once, for blind tasks.
         out: Folder for checkpoints, the learning curve and the weights.
         task: "denoise", "deblock" (compression), "deblur", "interpolate" (missing frames) or
             "mixed" (whatever it may be).
@@ -170,7 +169,7 @@ def train(
 
 def _material(settings: TrainSettings) -> Material:
     cache, folder = settings.out / "cache", settings.out / "pairs"
-    if settings.task not in PAIRED_TASKS:
+    if settings.task not in BLIND_TASKS:
         return load_material(settings.videos, settings.photos, cache, settings.device)
     if settings.videos is not None or settings.photos is not None:
         material = load_material(settings.videos, settings.photos, cache, "cpu")
