@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from vidrestore.degrade.curve import to_code, to_linear
 from vidrestore.degrade.degradation import Clip, Degradation, Stage, number
-from vidrestore.measure.metrics import luma
+from vidrestore.measure.metrics import luma_codes
 from vidrestore.network.align import Drift, Motion
 
 FEWEST_SUBFRAMES, MOST_SUBFRAMES = 2, 16
@@ -53,7 +53,7 @@ class FlowBlur(Degradation):
         if len(clip) == 1:
             return clip.copy(), None
         light = to_linear(clip)
-        seen = np.rint(luma(clip.clip(0, 1)) * 255).astype(np.uint8)
+        seen = luma_codes(clip)
         motions = [Motion(left, right) for left, right in pairwise(seen)]
         blurred = []
         for index, middle in enumerate(light):

@@ -32,6 +32,11 @@ def luma(rgb: Array) -> npt.NDArray[np.float32]:
     return np.asarray(rgb @ np.asarray(LUMA_WEIGHTS, np.float32), np.float32)
 
 
+def luma_codes(rgb: Array) -> npt.NDArray[np.uint8]:
+    """Luma (..., H, W) of RGB (..., H, W, 3), nominal [0, 1], in 8 bits: what motion is seen in."""
+    return np.rint(luma(rgb.clip(0, 1)) * 255).astype(np.uint8)
+
+
 def check_same_size(reference: Array, test: Array) -> None:
     """Refuse to score frames of different sizes.
 

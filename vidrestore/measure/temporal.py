@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from vidrestore.measure.metrics import luma
+from vidrestore.measure.metrics import luma, luma_codes
 from vidrestore.network.align import medium_flow, warp
 
 Clip = npt.NDArray[np.float32]
@@ -49,7 +49,7 @@ class CleanMotion:
     def __init__(self, clean: Clip, stride_frames: int) -> None:
         self._clean = clean
         self._stride = stride_frames
-        planes = [np.rint(luma(frame) * 255).astype(np.uint8) for frame in clean]
+        planes = luma_codes(clean)
         self._steps = [_visible_flow(now, after) for now, after in pairwise(planes)]
         self._own_error = self._warping_error(clean)
         self._still = _still_blocks(clean)

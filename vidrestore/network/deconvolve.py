@@ -36,7 +36,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidrestore.degrade.curve import to_code, to_linear
-from vidrestore.measure.metrics import luma
+from vidrestore.measure.metrics import luma_codes
 from vidrestore.network.align import Image, medium_flow, warp
 
 STROKES = ((0.5, 0.002), (0.9, 0.01))
@@ -82,7 +82,7 @@ def first_look(window: Tensor) -> Tensor:
         the frame, as `RestorationNet.residual` takes them. The estimate is the frame itself.
     """
     frames = _images(window)
-    light, seen = to_linear(frames), _lumas(frames)
+    light, seen = to_linear(frames), luma_codes(frames)
     found = torch.zeros(len(frames), 4 * CANDIDATES, *window.shape[2:])
     for index in range(len(frames)):
         near = _Near.of(light, seen, index)
@@ -100,7 +100,7 @@ def second_look(window: Tensor, estimate: Tensor) -> Tensor:
         estimate: The same shape: what has been made of it so far.
     """
     frames, sharp = _images(window), _images(estimate)
-    light, sharp_light, seen = to_linear(frames), to_linear(sharp), _lumas(sharp)
+    light, sharp_light, seen = to_linear(frames), to_linear(sharp), luma_codes(sharp)
     found = torch.zeros(len(frames), 4 * CANDIDATES, *window.shape[2:])
     for index in range(len(frames)):
         near = _Near.of(light, seen, index)
@@ -208,10 +208,6 @@ class _Near:
 def _images(window: Tensor) -> Image:
     """(T, 3, H, W) to (T, H, W, 3), clipped to [0, 1]."""
     return window.permute(0, 2, 3, 1).contiguous().numpy().clip(0, 1)
-
-
-def _lumas(frames: Image) -> NDArray[np.uint8]:
-    return np.stack([np.rint(luma(frame) * 255).astype(np.uint8) for frame in frames])
 
 
 def _put(found: Tensor, images: Sequence[Image], frame: Image) -> None:

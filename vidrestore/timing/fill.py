@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidrestore.measure.metrics import LUMA_WEIGHTS
+from vidrestore.measure.metrics import luma_codes
 from vidrestore.network.align import Alignment, Drift, Motion, Search, hold
 from vidrestore.network.diffuse import Restorer
 
@@ -149,20 +149,13 @@ def _alignments(
     after = [gap[-1] + 1 + int(i) for i in np.flatnonzero(known[gap[-1] + 1 :])[:2]]
     if before and after:
         left, right = before[-1], after[0]
-        motion = Motion(luma(clip[left]), luma(clip[right]), search)
+        motion = Motion(luma_codes(clip[left]), luma_codes(clip[right]), search)
         between = [motion.at((index - left) / (right - left)) for index in gap]
         return between, clip[left], clip[right]
     side = before or after[::-1]  # in order towards the gap
     last = side[-1]
     if len(side) == 1:
         return [hold((clip.shape[1], clip.shape[2]))] * len(gap), clip[last], clip[last]
-    drift = Drift(luma(clip[side[0]]), luma(clip[last]))
+    drift = Drift(luma_codes(clip[side[0]]), luma_codes(clip[last]))
     beyond = [drift.at((index - last) / (last - side[0])) for index in gap]
     return beyond, clip[last], clip[last]
-
-
-def luma(rgb: Image) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB to 8-bit luma, which motion is seen in."""
-    weighed = rgb.clip(0, 1) @ np.array(LUMA_WEIGHTS, np.float32)
-    codes: NDArray[np.uint8] = np.rint(weighed * 255).astype(np.uint8)
-    return codes

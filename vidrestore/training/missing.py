@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidrestore.measure.metrics import luma_codes
 from vidrestore.network.align import Drift, Motion
 from vidrestore.network.model import LEVELS
-from vidrestore.timing.fill import Guess, Image, luma
+from vidrestore.timing.fill import Guess, Image
 
 CLEAN_FRAMES = 5
 MISSING_FRAMES = 2
@@ -63,7 +64,7 @@ def hide_frames(
 
 
 def _guesses(window: Image, random: np.random.Generator) -> tuple[list[int], list[Guess]]:
-    lumas = [luma(frame) for frame in window]
+    lumas = [luma_codes(frame) for frame in window]
     shares = [share for share, _ in _PATTERNS]
     drawn = int(np.searchsorted(np.cumsum(shares), random.random(), side="right"))
     pattern: tuple[tuple[int, int, int], ...] = ()
