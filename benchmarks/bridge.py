@@ -24,6 +24,7 @@ from vidrestore.measure.metrics import score_clip
 from vidrestore.media.ffmpeg import find_ffmpeg
 from vidrestore.network.bridge import interpolate
 from vidrestore.network.diffuse import Levels, Restorer
+from vidrestore.network.shelf import find
 
 Clip = NDArray[np.float32]
 
@@ -37,7 +38,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    restorer = Restorer("denoise", options.weights, options.device)
+    # A file by itself has no second look: its steps are along the bridge.
+    restorer = Restorer("denoise", find("denoise", options.weights), options.device)
     ffmpeg = find_ffmpeg()
     clips = [clip for path in options.clips for _, clip in load_clips(path, options.frames, ffmpeg)]
     for sigma in options.sigma:

@@ -176,7 +176,7 @@ def restored(
     clip = window.permute(0, 2, 3, 1).numpy()
     sigma = noise_sigma(clip) if told is None else told
     levels = Levels(sigma, clipped=noise_is_clipped(clip, sigma))
-    residual = restorer.residual(window, levels, steps=1).cpu()
+    residual = restorer.residual(window, levels, steps=None).cpu()
     guard = DriftGuard(levels)
     for picture, change in zip(window, residual, strict=True):
         guard.hold(picture, change, shot=0)

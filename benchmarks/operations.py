@@ -51,7 +51,8 @@ def main() -> None:
         cells = [f"{known[sigma]:.2f}" if sigma in known else "" for sigma in given.sigma]
         print(f"| {name} | {operations} | {' | '.join(cells)} |")
     for steps in given.steps:
-        operations = f"{steps * restorer.net.spec.macs_per_pixel / 1000:.0f}"
+        later = (restorer.second or restorer.weights).net.spec.macs_per_pixel
+        operations = f"{(restorer.net.spec.macs_per_pixel + (steps - 1) * later) / 1000:.0f}"
         cells = [f"{psnr_db(clips, sigma, steps, restorer):.2f}" for sigma in given.sigma]
         print(f"| **vidrestore**, steps {steps} | {operations} | {' | '.join(cells)} |", flush=True)
 

@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=64)
     parser.add_argument("--shrink", type=int, default=2, help="source clips are compressed")
     parser.add_argument("--crop", default="320x240", metavar="WxH")
-    parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--overlap", type=int, default=WindowPlan().overlap_frames)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--device", default="auto")
@@ -110,7 +110,7 @@ def measure(
     sigma: float,
     restorer: Restorer,
     plan: WindowPlan,
-    steps: int,
+    steps: int | None,
 ) -> Figures:
     """Root of the clean clip's own warping error, and the figures of the other columns."""
     joined = alone = restorer.restore_clip(noisy, sigma, steps, plan).clip(0, 1)

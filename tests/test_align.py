@@ -111,3 +111,13 @@ def test_shares_are_those_that_the_guess_is_made_with() -> None:
     images = np.stack([*alignment.candidates(left, right), left, right], axis=-1)
     made = (images * alignment.shares()).sum(-1)
     np.testing.assert_allclose(made, alignment.guess(left, right), atol=1e-2)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (6, 30), (2, 2)])
+def test_what_is_too_small_to_search_stands_still(size: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    left, right = (random.integers(0, 256, size, np.uint8) for _ in range(2))
+    alignment = Motion(left, right).at(0.5)
+    left, right = left.astype(np.float32), right.astype(np.float32)
+    assert np.allclose(alignment.guess(left, right), (left + right) / 2, atol=1e-3)
+    assert not medium_flow(codes(left), codes(right)).any()

@@ -483,7 +483,7 @@ def train(
     videos: Annotated[Path | None, typer.Option(help="Folder of clean clips.")] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of clean photos.")] = None,
     task: Annotated[
-        str, typer.Option(metavar="|".join(shelf.TASKS), help="What the weights are for.")
+        str, typer.Option(metavar="|".join(shelf.TRAINED), help="What the weights are for.")
     ] = "denoise",
     init: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights to start from.")
@@ -511,8 +511,8 @@ def train(
     debug: options.Debug = False,
 ) -> None:
     """Train weights on folders of clips and photos."""
-    if task not in shelf.TASKS:
-        raise UsageError(f"cannot train for {task}", hint=f"use one of {', '.join(shelf.TASKS)}")
+    if task not in shelf.TRAINED:
+        raise UsageError(f"cannot train for {task}", hint=f"use one of {', '.join(shelf.TRAINED)}")
     from vidrestore.network.diffuse import pick_device
     from vidrestore.network.model import ModelSpec
     from vidrestore.training.train import TrainReport, TrainSettings

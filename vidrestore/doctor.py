@@ -149,10 +149,11 @@ def _weights(subject: Subject) -> Iterator[Check]:
             code = ExitCode.SUCCESS if own else error.exit_code
             yield Check(f"weights: {task}", status, str(error), error.hint, code)
             continue
-        weights = restorer.weights
-        ours = weights.path.parent == packaged_folder()
-        named = weights.path.name if ours else str(weights.path)
-        yield Check(f"weights: {task}", "pass", f"{named}, SHA-256 {weights.sha256[:16]}")
+        for weights in restorer.sets:
+            ours = weights.path.parent == packaged_folder()
+            named = weights.path.name if ours else str(weights.path)
+            said = f"{named}, SHA-256 {weights.sha256[:16]}"
+            yield Check(f"weights: {weights.task}", "pass", said)
         dtype = dtype or restorer.dtype
     if dtype == "bfloat16":
         yield Check("number format", "pass", "bfloat16: it was timed, and is faster here")

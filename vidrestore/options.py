@@ -117,7 +117,9 @@ Sigma = Annotated[
 Strength = Annotated[float, typer.Option(help="Share of the correction to apply, 0 to 1.")]
 Steps = Annotated[
     int | None,
-    typer.Option(help="Diffusion steps; by default what has the best PSNR. More are sharper."),
+    typer.Option(
+        help="Looks at the video, each with what the last one made; by default the best number."
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Seeds everything that is drawn at random.")]
 Reference = Annotated[

@@ -80,7 +80,7 @@ class Case:
 
     Attributes:
         name: Tells it from the others.
-        task: One of `shelf.TASKS`: what the model is asked for.
+        task: One of `shelf.TASKS`: what the model is asked for; several are joined by "+".
         source: Of its clips.
         scored: Positions of the frames to score, from 0; empty for all.
     """

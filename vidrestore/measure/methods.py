@@ -90,7 +90,7 @@ class Model:
     """The network, on clips that have all their frames.
 
     Attributes:
-        task: As the user of `restore` would name it.
+        task: As the user of `restore` would name it; several are joined by "+", in their order.
         weights: File or folder of weights; None for those of the package.
         device: As for `Restorer`.
         steps: Reverse steps K.
@@ -114,8 +114,10 @@ class Model:
             found = fitting(survey.samples, survey.sigma, survey.tones, self.weights)
             sigma, estimated = found.sigma, survey.sigma
             task = found.task if task == "denoise" else task
-        restorer = Restorer(task, self.weights, self.device)  # loaded once
-        return Result(restorer.restore_clip(clip, sigma, steps=self.steps), estimated)
+        for name in task.split("+"):
+            restorer = Restorer(name, self.weights, self.device)  # loaded once
+            clip = restorer.restore_clip(clip, sigma, steps=self.steps)
+        return Result(clip, estimated)
 
 
 def _places(clip: Clip) -> Iterator[Clip]:
@@ -215,7 +217,7 @@ class Models:
         self.missing: dict[str, WeightsError] = {}
 
     def get(self, task: str) -> Method:
-        """The model for a task, or one that says that there are no weights for it.
+        """The model for a task or several, or one that says what there are no weights for.
 
         Raises:
             WeightsError: The weights are corrupt.
@@ -229,6 +231,13 @@ class Models:
         from vidrestore.network import weights
         from vidrestore.network.shelf import find
 
+        if "+" in task:
+            for name in task.split("+"):
+                part = self.get(name)
+                if isinstance(part, Unavailable):
+                    self.missing[task] = self.missing[name]
+                    return part
+            return Model(task, self._weights, self._device, self._steps)
         try:
             path = find(task, self._weights)
         except WeightsError as error:

@@ -99,7 +99,7 @@ def task_of(degradation: Degradation) -> str:
         return "deblock"
     if Stage.OPTICS not in stages:
         return "denoise"
-    return "deblur" if stages == {Stage.OPTICS} else "mixed"
+    return "deblur" if stages == {Stage.OPTICS} else "mixed+deblur"
 
 
 class _Reader:

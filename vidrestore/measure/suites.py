@@ -124,7 +124,7 @@ def _interpolate(material: Material) -> list[Case]:
 
 
 def _mixed(material: Material) -> list[Case]:
-    return [Case(MIXTURE, "mixed", material.degraded(MIXTURE, FRAMES))]
+    return [Case(MIXTURE, "mixed+deblur", material.degraded(MIXTURE, FRAMES))]
 
 
 SUITES: Mapping[str, Callable[[Material], list[Case]]] = {

@@ -32,6 +32,8 @@ INCONSISTENCY_GAIN = 0.25
 MISMATCH_WINDOW_PX = 5
 SMALL_FRAME_PX = 200_000
 """Frames up to this size are searched down to single pixels, larger ones to pairs."""
+LEAST_SEARCHED_PX = 12
+"""Smaller pictures are none that OpenCV searches."""
 COARSE_SCALE = 2
 """Octaves down from full size, where small frames are searched densely first."""
 BLEND_TRUST = 1e-3
@@ -171,7 +173,7 @@ class Motion:
 
 def flow(source: NDArray[np.uint8], target: NDArray[np.uint8]) -> Field:
     """Where each pixel of `source` is in `target`; both are (H, W) uint8 luma."""
-    if source.size > SMALL_FRAME_PX:
+    if source.size > SMALL_FRAME_PX or min(source.shape) < LEAST_SEARCHED_PX:
         return medium_flow(source, target)
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setCoarsestScale(COARSE_SCALE - 1)
@@ -183,6 +185,8 @@ def flow(source: NDArray[np.uint8], target: NDArray[np.uint8]) -> Field:
 
 def medium_flow(source: NDArray[np.uint8], target: NDArray[np.uint8]) -> Field:
     """Flow by OpenCV's medium preset as it comes, down to pairs of pixels."""
+    if min(source.shape) < LEAST_SEARCHED_PX:
+        return np.zeros((*source.shape, 2), np.float32)
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return np.asarray(search.calc(source, target, None), np.float32)  # type: ignore[call-overload]
 

@@ -23,11 +23,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidrestore.errors import DeviceError, WeightsError
-from vidrestore.network import deconvolve, weights
+from vidrestore.network import looks, weights
 from vidrestore.network.bridge import sample
-from vidrestore.network.model import LEVELS, LOOKED_AGAIN, MULTIPLE_PX, UNKNOWN, RestorationNet
+from vidrestore.network.model import LEVELS, MULTIPLE_PX, UNKNOWN, RestorationNet
 from vidrestore.network.precision import choose_body_dtype
-from vidrestore.network.shelf import BLIND_TASKS, find
+from vidrestore.network.shelf import BLIND_TASKS, SECOND_LOOKS, find, has
 from vidrestore.network.stitch import Stitcher, ramp
 from vidrestore.network.windows import TILE_PX, WindowPlan, cut, spans
 from vidrestore.picture.declip import correction
@@ -37,15 +37,19 @@ TILE_OVERLAP_PX = 64
 LEAST_TILE_PX = 160
 """Smaller ones would be little more than what they share with their neighbours."""
 
-BEST_STEPS = {"deblur": 3, "mixed": 2}
+BEST_STEPS = {"denoise": 2, "deblock": 2, "deblur": 3, "mixed": 2}
 """Steps with the best PSNR, where that is not one; see docs/model.md."""
+
+NOISY_SIGMA = 5.0
+"""Weaker noise, in 8-bit units, is not looked at again: the frame is sharper than any mean."""
 
 CORRECTED_VALUES = 1 << 20
 """Values whose clipping is undone at once: the arithmetic needs ten times their memory."""
 
 Tile = tuple[EllipsisType | slice, ...]
-Beside = Callable[[Tensor, Tile], Tensor]
-"""Candidates for a tile of a window, from its pixels (1, T, 3, h, w) and its place."""
+Look = Callable[[Tensor, Tile], tuple[Tensor, Tensor | None]]
+"""What is shown of a tile of a window, from its pixels (1, T, 3, h, w) and its place: what the
+network begins with, the same shape, and candidates or None."""
 
 M_MMAP_THRESHOLD = -3  # of malloc.h
 LARGE_BLOCK_BYTES = 1 << 20
@@ -100,6 +104,8 @@ class Restorer:
         tile_px: Longest side of what the network sees at once.
 
     Attributes:
+        weights: Of the task.
+        second: Those that look again at what has been made; None without any.
         tile_px: The same; less once the device has run out of memory.
 
     Raises:
@@ -116,14 +122,11 @@ class Restorer:
     ) -> None:
         _give_back_freed_memory()
         self.device = pick_device(device)
-        self.weights, chosen = _loaded(find(task, weights_path), self.device)
-        if self.weights.task != task:
-            raise WeightsError(
-                f"{self.weights.path} is for {self.weights.task}, not for {task}",
-                hint="let --weights name a folder that holds both",
-            )
-        self.net = copy.copy(self.weights.net)  # the parameters are shared, the format is its own
-        self.net.body_dtype = chosen
+        self.weights, self.net = _ready(task, weights_path, self.device)
+        self.second, self._again = None, self.net
+        again = SECOND_LOOKS.get(task)
+        if again is not None and has(again, weights_path):
+            self.second, self._again = _ready(again, weights_path, self.device)
         self.tile_px = tile_px
         self._retreated = False
 
@@ -138,6 +141,16 @@ class Restorer:
         ]
 
     @property
+    def sets(self) -> list[weights.Weights]:
+        """All weights that it works with."""
+        return [self.weights, *([self.second] if self.second else [])]
+
+    @property
+    def looks(self) -> bool:
+        """Whether a step is another look at the window, with what has been made of it."""
+        return self.second is not None or self.weights.task == "deblur"
+
+    @property
     def blind(self) -> bool:
         """Whether the network sees for itself what is wrong."""
         return self.weights.task in BLIND_TASKS
@@ -146,6 +159,10 @@ class Restorer:
     def dtype(self) -> str:
         """Name of the body's number format, such as "bfloat16"."""
         return str(self.net.body_dtype).removeprefix("torch.")
+
+    def adopt(self, dtype: torch.dtype) -> None:
+        """Compute in a number format from now on."""
+        self.net.body_dtype = self._again.body_dtype = dtype
 
     def residual(self, window: Tensor, levels: Levels, steps: int | None) -> Tensor:
         """What to add to a degraded window to restore it.
@@ -161,14 +178,14 @@ class Restorer:
         Raises:
             DeviceError: If the device runs out of memory, however small the tiles.
         """
-        steps = steps or BEST_STEPS.get(self.weights.task, 1)
+        steps = steps or self._best_steps(levels)
 
         def run() -> Tensor:
             told = UNKNOWN.to(self.device)[None, None] if self.blind else levels.tensor(self.device)
-            if self.weights.task == "deblur":
-                restored = self._deblurred(window, told, steps)
+            if self.looks:
+                restored = self._looked_at(window, told, steps)
             else:
-                restored = self._sample(window, told, steps)
+                restored = self._sample(self.net, window, told, steps)
             if levels.clipped and not self.blind:
                 rows = max(1, CORRECTED_VALUES // (3 * window.shape[3]))
                 for frame, change in zip(window.to(restored.device), restored, strict=True):
@@ -177,6 +194,10 @@ class Restorer:
             return restored
 
         return self._within_memory(window, run)
+
+    def _best_steps(self, levels: Levels) -> int:
+        needless = not self.blind and levels.sigma < NOISY_SIGMA
+        return 1 if needless or not self.looks else BEST_STEPS[self.weights.task]
 
     def refinement(self, guesses: Tensor, candidates: Tensor, steps: int | None) -> Tensor:
         """What to add to guesses of missing frames.
@@ -200,49 +221,66 @@ class Restorer:
         def run() -> Tensor:
             beside = padded[None].to(self._home)
             told = missing[None, None]
-            return self._sample(guesses, told, steps or 1, lambda _, tile: beside[tile])
+
+            def look(guess: Tensor, tile: Tile) -> tuple[Tensor, Tensor | None]:
+                return guess, beside[tile]
+
+            return self._sample(self.net, guesses, told, steps or 1, look)
 
         return self._within_memory(guesses, run)
 
     def _sample(
-        self, window: Tensor, levels: Tensor, steps: int, beside: Beside | None = None
+        self,
+        net: RestorationNet,
+        window: Tensor,
+        levels: Tensor,
+        steps: int,
+        look: Look | None = None,
     ) -> Tensor:
         height, width = window.shape[2:]
-        padding = _padding(window)
-        whole = window.to(self._home)
-        whole = F.pad(whole, padding, mode="replicate") if any(padding) else whole
+        whole = self._whole(window)
 
         def denoise(x_t: Tensor, t: float) -> Tensor:
-            # The guess follows from its candidates, so they are withheld where t < 1; see `bridge`.
-            return self._tiled(x_t, t * levels, beside if t == 1 else None)
+            # What is shown beside y follows from y, so it is withheld where t < 1; see `bridge`.
+            return self._tiled(net, x_t, t * levels, look if t == 1 else None)
 
         with torch.no_grad():  # the residual is changed in place later
-            return sample(denoise, whole[None], steps)[0, :, :, :height, :width]
+            return sample(denoise, whole, steps)[0, :, :, :height, :width]
+
+    def _whole(self, window: Tensor) -> Tensor:
+        """A window at home, with sides that the network takes, (1, T, 3, H, W)."""
+        padding = _padding(window)
+        whole = window.to(self._home)
+        return (F.pad(whole, padding, mode="replicate") if any(padding) else whole)[None]
 
     @property
     def _home(self) -> torch.device:
         """Where windows wait: a device that has run out of memory is given one tile at a time."""
         return torch.device("cpu") if self._retreated else self.device
 
-    def _deblurred(self, window: Tensor, told: Tensor, steps: int) -> Tensor:
-        """A look for each step: the blur is measured in what the one before has made of the window.
+    def _looked_at(self, window: Tensor, told: Tensor, steps: int) -> Tensor:
+        """A look for each step: what is shown follows from what the one before has made.
 
-        What is seen at a look follows from the window as it was given, so every look is at t = 1.
+        It also follows from the window as it was given, so every look is at t = 1.
         """
+        task = self.weights.task
 
-        def first(part: Tensor, _: Tile) -> Tensor:
-            return deconvolve.first_look(part[0].cpu())[None]
+        def first(part: Tensor, _: Tile) -> tuple[Tensor, Tensor | None]:
+            candidates = looks.first(task, part[0].cpu())
+            return part, None if candidates is None else candidates[None]
 
-        restored = self._sample(window, told, 1, first)
-        told_again = LOOKED_AGAIN.to(self.device)[None, None]
+        restored = self._sample(self.net, window, told, 1, first)
         for _ in range(steps - 1):
-            estimate = window + restored.to(window.device)
-            padded = F.pad(estimate, _padding(window), mode="replicate")[None]
+            estimate = self._whole(window.to(restored.device) + restored)
+            del restored  # for what comes in its place
 
-            def again(part: Tensor, tile: Tile, padded: Tensor = padded) -> Tensor:
-                return deconvolve.second_look(part[0].cpu(), padded[tile][0].cpu())[None]
+            def again(
+                part: Tensor, tile: Tile, estimate: Tensor = estimate
+            ) -> tuple[Tensor, Tensor | None]:
+                start, candidates = looks.again(task, part[0].cpu(), estimate[tile][0].cpu())
+                return start[None], candidates[None]
 
-            restored = self._sample(window, told_again, 1, again)
+            restored = self._sample(self._again, window, looks.told_again(task, told), 1, again)
         return restored
 
     def _within_memory(self, window: Tensor, run: Callable[[], Tensor]) -> Tensor:
@@ -275,12 +313,16 @@ class Restorer:
         self.tile_px = half_px
         self._retreated = True
 
-    def _tiled(self, x_t: Tensor, levels: Tensor, beside: Beside | None) -> Tensor:
+    def _tiled(self, net: RestorationNet, x_t: Tensor, levels: Tensor, look: Look | None) -> Tensor:
         rows, columns = (tile_spans(length, self.tile_px) for length in x_t.shape[3:])
 
         def residual_of(part: Tensor, tile: Tile) -> Tensor:
-            candidates = None if beside is None else self._moved(beside(part, tile))
-            return self.net.residual(self._moved(part), levels, candidates)
+            part = part.contiguous()
+            start, candidates = (part, None) if look is None else look(part, tile)
+            if candidates is not None:
+                candidates = candidates.contiguous().to(self.device)
+            residual = net.residual(start.to(self.device), levels, candidates)
+            return residual if start is part else residual.add_((start - part).to(self.device))
 
         if len(rows) == len(columns) == 1:
             return residual_of(x_t, (...,))
@@ -294,10 +336,6 @@ class Restorer:
                 weight = (down[:, None] * across[None, :]).to(self.device)
                 total[tile] += residual.mul_(weight).to(total.device)
         return total
-
-    def _moved(self, tile: Tensor) -> Tensor:
-        """A tile in memory of its own, on the device."""
-        return tile.contiguous().to(self.device)
 
     def restore_clip(
         self,
@@ -332,6 +370,21 @@ class Restorer:
         return restored.permute(0, 2, 3, 1).contiguous().numpy()
 
 
+def _ready(
+    task: str, path: Path | None, device: torch.device
+) -> tuple[weights.Weights, RestorationNet]:
+    """The weights for a task, and their network in its number format on a device."""
+    found, chosen = _loaded(find(task, path), device)
+    if found.task != task:
+        raise WeightsError(
+            f"{found.path} is for {found.task}, not for {task}",
+            hint="let --weights name a folder that holds both",
+        )
+    net = copy.copy(found.net)  # the parameters are shared, the format is its own
+    net.body_dtype = chosen
+    return found, net
+
+
 def _loaded(path: Path, device: torch.device) -> tuple[weights.Weights, torch.dtype]:
     """Verified weights on a device and their number format, found once in the life of a process."""
     state = path.stat() if path.exists() else None  # `load` says what is wrong with it
@@ -339,7 +392,7 @@ def _loaded(path: Path, device: torch.device) -> tuple[weights.Weights, torch.dt
     return _load(path, seen, device, choose_body_dtype)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _load(
     path: Path,
     seen: tuple[int, int, int] | None,

@@ -11,8 +11,16 @@ TASKS = ("denoise", "deblock", "deblur", "mixed", "interpolate")
 """What there are weights for."""
 BLIND_TASKS = ("deblock", "deblur", "mixed")
 """Their networks are not told what is wrong: they have learned from pairs of clips."""
+SECOND_LOOKS = {"denoise": "denoise2", "deblock": "deblock2", "mixed": "mixed2"}
+"""Weights that look again, where there are some, at what those of a task have made; see `fuse`."""
+TRAINED = (*TASKS, *SECOND_LOOKS.values())
 SUFFIX = ".safetensors"
 ENVIRONMENT = "VIDRESTORE_WEIGHTS"
+
+
+def first_task(task: str) -> str:
+    """The task whose weights have the first look."""
+    return next((first for first, second in SECOND_LOOKS.items() if second == task), task)
 
 
 def find(task: str, explicit: Path | None = None) -> Path:

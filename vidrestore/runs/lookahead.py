@@ -74,7 +74,7 @@ class StreamPlan:
             filled_frames=filled,
             queue_frames=2 if prompt else 32,
             prompt=prompt,
-            steps=settings.steps,
+            steps=settings.steps or (1 if prompt else None),
         )
 
     @property

@@ -14,7 +14,7 @@ from math import ceil
 from vidrestore.encoders.codecs import ENCODERS, LIKE_INPUT, EncodeSettings
 from vidrestore.errors import UsageError
 from vidrestore.media.probe import VideoInfo
-from vidrestore.network import deconvolve
+from vidrestore.network import looks
 from vidrestore.network.diffuse import BEST_STEPS, tile_spans
 from vidrestore.network.model import MULTIPLE_PX
 from vidrestore.network.windows import WindowPlan
@@ -31,11 +31,14 @@ PYTHON_BYTES = 380 * MB
 NETWORK_BYTES_PER_PX = 432
 """Of a tile of one frame, in float32: seven times the features at half the resolution."""
 
-DEBLUR_BYTES_PER_PX = 12 * 4 * deconvolve.CANDIDATES
-"""Of a tile of one frame more: the images to choose from, as they are made and as they are told."""
+CANDIDATE_BYTES_PER_PX = 12 * 4
+"""Of a tile of one frame more, for each image to choose from: as they are made, and told."""
 
 DECONVOLUTION_BYTES_PER_PX = 1200
 """Spectra of a frame and its neighbours, by tiles that overlap."""
+
+FUSION_BYTES_PER_PX = 200
+"""A frame and a neighbour, its motion, and what both are averaged into."""
 
 RGB_BYTES_PER_PX = 12
 FRAME_WORK_BYTES_PER_PX = 24
@@ -75,6 +78,7 @@ class Rung:
         queue_frames: Frames that may wait before and after the network.
         threads: Of the decoder and of the encoder; None leaves it to them.
         ahead_frames: Frames that the encoder looks ahead; None leaves it to it.
+        steps: Of the network, where they are not asked for; None for as many as are best.
     """
 
     window_frames: int
@@ -83,6 +87,7 @@ class Rung:
     queue_frames: int
     threads: int | None
     ahead_frames: int | None
+    steps: int | None = None
 
 
 LADDER = (
@@ -99,6 +104,7 @@ LADDER = (
     Rung(2, 1, 320, 1, 1, 5),
     Rung(2, 1, 224, 1, 1, 5),
     Rung(2, 1, 160, 1, 1, 5),
+    Rung(2, 1, 160, 1, 1, 5, steps=1),
 )
 """From what is fastest to what needs least."""
 
@@ -152,12 +158,16 @@ def applied(settings: RestoreSettings, rung: Rung) -> RestoreSettings:
         threads=encode.threads or rung.threads,
         ahead_frames=encode.ahead_frames or rung.ahead_frames,
     )
-    footprint = replace(footprint, note=_note(windows, footprint, encode))
-    return replace(settings, plan=windows, footprint=footprint, encode=encode)
+    steps = settings.steps or rung.steps
+    fewer = steps != settings.steps
+    footprint = replace(footprint, note=_note(windows, footprint, encode, fewer=fewer))
+    return replace(settings, plan=windows, footprint=footprint, encode=encode, steps=steps)
 
 
-def _note(windows: WindowPlan, footprint: Footprint, encode: EncodeSettings) -> str | None:
-    """What the limit has changed."""
+def _note(
+    windows: WindowPlan, footprint: Footprint, encode: EncodeSettings, *, fewer: bool
+) -> str | None:
+    """What the limit has changed; `fewer` if there is but one step."""
     usual = WindowPlan(), Footprint(), EncodeSettings()
     sizes = {
         f"windows of {windows.window_frames} frames": windows != usual[0],
@@ -168,6 +178,7 @@ def _note(windows: WindowPlan, footprint: Footprint, encode: EncodeSettings) -> 
         f"encoder threads: {encode.threads}": encode.threads is not None,
         f"an encoder that looks {encode.ahead_frames} frames ahead": encode.ahead_frames
         is not None,
+        "a single step": fewer,
     }
     changed = [size for size, differs in sizes.items() if differs]
     return f"to keep --max-memory: {', '.join(changed)}" if changed else None
@@ -222,11 +233,12 @@ def own_bytes(
     waiting = min(waiting + length + HANDED_FRAMES, frames or sys.maxsize)
     held = waiting * frame_bytes(info)
     copies = 2 * length + windows.overlap_frames  # the picture, the residual, and what overlaps
-    steps = settings.steps or max(
-        (BEST_STEPS.get(task, 1) for task in settings.restoring), default=1
-    )
-    if steps > 1 or len(settings.restoring) > 1:
+    steps = [(task, settings.steps or BEST_STEPS.get(task, 1)) for task in settings.restoring]
+    # What has been made so far; weights of the user's own may have no second look, but steps.
+    if len(steps) > 1 or settings.weights is not None:
         copies += 2 * length
+    elif any(count > 1 for _, count in steps):
+        copies += length
     if info.interlaced:
         copies += 2 * length
     if info.width % MULTIPLE_PX or info.height % MULTIPLE_PX:
@@ -239,9 +251,7 @@ def own_bytes(
     network_px_bytes = NETWORK_BYTES_PER_PX // (1 if dtype == "float32" else 2)
     on_host = settings.device in ("auto", "cpu")
     network = length * tile_px * network_px_bytes if on_host else 0
-    if "deblur" in settings.restoring:
-        copies += 2 * length  # what the first look has made
-        network += tile_px * (length * DEBLUR_BYTES_PER_PX + DECONVOLUTION_BYTES_PER_PX)
+    network += tile_px * max((_shown_bytes(*each, length) for each in steps), default=0)
     rgb = copies * px * RGB_BYTES_PER_PX
     work = length * frame_bytes(info) + FRAME_WORK_BYTES_PER_PX * px
     if settings.makes_frames:
@@ -250,6 +260,15 @@ def own_bytes(
         rgb += made * px * (FILL_BYTES_PER_PX + 4 * channels)
         network = max(network, made * tile_px * (network_px_bytes + 16 * channels))
     return PYTHON_BYTES + held + rgb + max(network, work)
+
+
+def _shown_bytes(task: str, steps: int, frames: int) -> int:
+    """For each pixel of a tile: what the network is shown beside a window, and how it is made."""
+    if task not in looks.CANDIDATES or (steps == 1 and task != "deblur"):
+        return 0
+    shown = (looks.CANDIDATES[task] + 1) * CANDIDATE_BYTES_PER_PX  # and what it begins with
+    made = FUSION_BYTES_PER_PX if task in ("denoise", "deblock") else DECONVOLUTION_BYTES_PER_PX
+    return frames * shown + made
 
 
 def decoder_bytes(

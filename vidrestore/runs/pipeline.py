@@ -224,7 +224,7 @@ def restore(
         self_test=tested,
         device=next(iter(run.conditions["device"]), "cpu"),
         dtype=next(iter(run.conditions["dtype"]), "float32"),
-        weights=tuple(network.weights.path.name for network in run.networks.all),
+        weights=run.networks.names,
         wall_s=wall_s,
         model_s=run.model_s,
         flow_s=run.retimer.flow_s,

@@ -57,9 +57,14 @@ class Networks:
         return [*self.restorers, *([self.filler.restorer] if self.filler else [])]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """File names of their weights."""
+        return tuple(found.path.name for network in self.all for found in network.sets)
+
+    @property
     def sha256(self) -> list[str]:
         """Hashes of their weights."""
-        return [network.weights.sha256 for network in self.all]
+        return [found.sha256 for network in self.all for found in network.sets]
 
     @property
     def warnings(self) -> list[str]:
@@ -80,7 +85,7 @@ class Networks:
         """Compute under such conditions, as far as that is up to us: threads and number format."""
         torch.set_num_threads(conditions["torch_threads"])
         for network, dtype in zip(self.all, conditions["dtype"], strict=True):
-            network.net.body_dtype = BODY_DTYPES[dtype]
+            network.adopt(BODY_DTYPES[dtype])
 
 
 def adopted(conditions: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:

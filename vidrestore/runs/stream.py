@@ -290,7 +290,7 @@ class _Run:
             info,
             networks.restorers,
             self._choice.levels,
-            steps=settings.steps,
+            steps=self.plan.steps,
             strength=settings.strength,
             plan=self.plan.windows,
         )
@@ -394,7 +394,7 @@ class _Run:
             lookahead_frames=self.plan.lookahead_frames,
             device="cpu" if first is None else str(first.device),
             dtype="float32" if first is None else first.dtype,
-            weights=tuple(network.weights.path.name for network in self._networks),
+            weights=tuple(found.path.name for network in self._networks for found in network.sets),
             wall_s=wall_s,
             model_s=self._restorer.model_s + self._retimer.model_s,
             losses=tuple(self._losses),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vidrestore.network import deconvolve
+from vidrestore.network import deconvolve, looks
 from vidrestore.network.model import LEVELS, LOOKED_AGAIN, UNKNOWN, RestorationNet
+from vidrestore.network.shelf import first_task
 from vidrestore.timing.fill import CANDIDATES
 from vidrestore.training.dataset import Batches, add_noise, change, detail
 from vidrestore.training.missing import CLEAN_FRAMES, MARGIN_PX, hide_frames
@@ -91,18 +93,24 @@ class Denoising(Lesson):
         target, degraded, levels = add_noise(clean, generator, self.max_sigma / 255)
         return Examples(target, degraded, levels, None, torch.ones_like(levels[:, 0, 0]))
 
-    def validate(self, net: RestorationNet, batches: Batches) -> dict[str, float]:
-        """PSNR by noise level."""
+    def held_out(self, batches: Batches) -> Iterator[tuple[str, Examples]]:
+        """Windows at some noise levels."""
         clean = batches.held_out(VALIDATION_WINDOWS, _largest_px(batches))
-        scores: dict[str, float] = {}
         for sigma in VALIDATION_SIGMAS:
             generator = torch.Generator(clean.device).manual_seed(sigma)
             noise = torch.randn(clean.shape, generator=generator, device=clean.device)
             levels = torch.zeros(*clean.shape[:2], len(LEVELS), device=clean.device)
             levels[..., 0] = sigma / 255
+            degraded = clean + noise * sigma / 255
+            yield f"sigma {sigma}", Examples(clean, degraded, levels, None, levels[:, 0, 0])
+
+    def validate(self, net: RestorationNet, batches: Batches) -> dict[str, float]:
+        """PSNR by noise level."""
+        scores: dict[str, float] = {}
+        for kind, examples in self.held_out(batches):
             with torch.inference_mode():
-                restored = net(clean + noise * sigma / 255, levels)
-            scores[f"sigma {sigma}"] = _psnr_db(restored, clean)
+                restored = net(examples.degraded, examples.levels)
+            scores[kind] = _psnr_db(restored, examples.target)
         return scores
 
 
@@ -157,11 +165,15 @@ class Mixed(Lesson):
         levels = UNKNOWN.to(clean.device).expand(*clean.shape[:2], -1)
         return Examples(target, degraded, levels, None, torch.ones_like(levels[:, 0, 0]))
 
+    def held_out(self, batches: Batches) -> Iterator[tuple[str, Examples]]:
+        """Pairs by kind of damage."""
+        for kind, pair in batches.held_out_pairs(VALIDATION_SIZE_PX):
+            yield kind, self.examples(pair, seed=0)
+
     def validate(self, net: RestorationNet, batches: Batches) -> dict[str, float]:
         """Mean gain of PSNR over the input, by kind of damage."""
         gains: dict[str, list[float]] = {}
-        for kind, pair in batches.held_out_pairs(VALIDATION_SIZE_PX):
-            examples = self.examples(pair, seed=0)
+        for kind, examples in self.held_out(batches):
             with torch.inference_mode():
                 restored = net(examples.degraded, examples.levels, examples.candidates)
             before = _psnr_db(examples.degraded, examples.target)
@@ -190,13 +202,67 @@ class Deblurring(Mixed):
         return Examples(target, degraded, levels, told, error.clamp(min=LEAST_BLUR_ERROR))
 
 
-def lesson(task: str, max_sigma: float) -> Lesson:
-    """The lesson for "denoise", "deblock", "deblur", "interpolate" or "mixed"."""
+class LookingAgain(Lesson):
+    """What a first look has made of the examples of another lesson, and what motion says to it.
+
+    Args:
+        task: Of the first look.
+        lesson: Likewise.
+        first: Its network.
+    """
+
+    full_share = 1.0  # what is shown follows from the degraded window; see `bridge`
+
+    def __init__(self, task: str, lesson: Denoising | Mixed, first: RestorationNet) -> None:
+        self._task = task
+        self.candidates = looks.CANDIDATES[task]
+        self._lesson = lesson
+        self._first = first
+        self.photo_share = lesson.photo_share
+        self.busy = lesson.busy  # type: ignore[method-assign]
+
+    def examples(self, clean: Tensor, seed: int) -> Examples:
+        """Look at the other lesson's examples."""
+        return self._seen(self._lesson.examples(clean, seed))
+
+    def validate(self, net: RestorationNet, batches: Batches) -> dict[str, float]:
+        """Mean gain of PSNR over the first look, by kind."""
+        gains: dict[str, list[float]] = {}
+        for kind, given in self._lesson.held_out(batches):
+            examples = self._seen(given)
+            with torch.inference_mode():
+                first = self._first(given.degraded, given.levels)
+                restored = net(examples.degraded, examples.levels, examples.candidates)
+            before = _psnr_db(first, examples.target)
+            gains.setdefault(kind, []).append(_psnr_db(restored, examples.target) - before)
+        return {kind: round(sum(gain) / len(gain), 3) for kind, gain in sorted(gains.items())}
+
+    def _seen(self, given: Examples) -> Examples:
+        with torch.no_grad():
+            estimate = self._first(given.degraded, given.levels)
+        shown = [
+            looks.again(self._task, window.cpu(), sharp.cpu())
+            for window, sharp in zip(given.degraded, estimate, strict=True)
+        ]
+        starts, beside = (torch.stack(part).to(given.target) for part in zip(*shown, strict=True))
+        levels = looks.told_again(self._task, given.levels)
+        return Examples(given.target, starts, levels, beside, given.scale)
+
+
+def lesson(task: str, max_sigma: float, first: RestorationNet | None = None) -> Lesson:
+    """The lesson for a task.
+
+    Args:
+        task: Such as "denoise".
+        max_sigma: Strongest noise to denoise, 8-bit units.
+        first: The network of the first look, for a task that looks again.
+    """
     if task == "deblur":
         return Deblurring()
-    if task in ("deblock", "mixed"):
-        return Mixed()
-    return Prediction() if task == "interpolate" else Denoising(max_sigma)
+    if task == "interpolate":
+        return Prediction()
+    alone = Denoising(max_sigma) if first_task(task) == "denoise" else Mixed()
+    return alone if first is None else LookingAgain(first_task(task), alone, first)
 
 
 def _largest_px(batches: Batches) -> int:

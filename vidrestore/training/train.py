@@ -26,7 +26,7 @@ from vidrestore.network import weights
 from vidrestore.network.bridge import interpolate
 from vidrestore.network.model import ModelSpec, RestorationNet
 from vidrestore.network.precision import choose_body_dtype
-from vidrestore.network.shelf import BLIND_TASKS
+from vidrestore.network.shelf import BLIND_TASKS, SECOND_LOOKS, find, first_task
 from vidrestore.training.blurs import make_blurred
 from vidrestore.training.dataset import Batches, Material, load_material, load_pairs
 from vidrestore.training.lessons import Lesson, lesson
@@ -50,9 +50,10 @@ class TrainSettings:
         pairs: How many pairs of clips to make, once, for blind tasks.
         out: Folder for checkpoints, the learning curve and the weights.
         task: "denoise", "deblock" (compression), "deblur", "interpolate" (missing frames) or
-            "mixed" (whatever it may be).
-        init: Weights to start from; None for nothing. Their network replaces `spec`. Of weights
-            for another task the features are kept; what they paint is learned anew.
+            "mixed" (whatever it may be); or the second look at one of them, see `shelf`.
+        init: Weights to start from; None for nothing, or those of the first look. Their network
+            replaces `spec`. Of weights for another task the features are kept; what they paint is
+            learned anew.
         resume: Go on from the checkpoint in `out`.
         max_minutes: Wall-clock bound of this sitting, decay included.
         max_steps: Bound on the step count, decay included; None for no bound.
@@ -97,7 +98,20 @@ class TrainSettings:
     @cached_property
     def lesson(self) -> Lesson:
         """How examples are made and progress is measured."""
-        return lesson(self.task, self.max_sigma)
+        net = None if self.first is None else self.first.net.on(torch.device(self.device))
+        if net is not None:
+            net.body_dtype = choose_body_dtype(net, torch.device(self.device))
+        return lesson(self.task, self.max_sigma, net)
+
+    @cached_property
+    def first(self) -> weights.Weights | None:
+        """The weights of the first look, for a task that looks again."""
+        return weights.load(find(first_task(self.task))) if self.looks_again else None
+
+    @property
+    def looks_again(self) -> bool:
+        """Whether what another task has made is looked at again."""
+        return self.task in SECOND_LOOKS.values()
 
 
 @dataclass(frozen=True)
@@ -169,14 +183,15 @@ def train(
 
 def _material(settings: TrainSettings) -> Material:
     cache, folder = settings.out / "cache", settings.out / "pairs"
-    if settings.task not in BLIND_TASKS:
+    task = first_task(settings.task)
+    if task not in BLIND_TASKS:
         return load_material(settings.videos, settings.photos, cache, settings.device)
     if settings.videos is not None or settings.photos is not None:
         material = load_material(settings.videos, settings.photos, cache, "cpu")
-        if settings.task == "deblur":
+        if task == "deblur":
             make_blurred(material, folder, settings.pairs, settings.seed, _estimator(settings))
         else:
-            make_pairs(material, folder, settings.pairs, settings.seed, LESSONS[settings.task])
+            make_pairs(material, folder, settings.pairs, settings.seed, LESSONS[task])
     return load_pairs(folder, settings.device)
 
 
@@ -321,10 +336,9 @@ def _validate(net: RestorationNet, batches: Batches, settings: TrainSettings) ->
 def _initial_state(settings: TrainSettings, device: torch.device) -> _State:
     torch.manual_seed(settings.seed)
     spec = replace(settings.spec, candidates=settings.lesson.candidates)
-    if settings.init is None:
-        net = RestorationNet(spec).on(device)
-    else:
-        net = _started_from(weights.load(settings.init), settings).on(device)
+    start = settings.first if settings.init is None else weights.load(settings.init)
+    net = RestorationNet(spec) if start is None else _started_from(start, settings)
+    net = net.on(device)
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
     )
@@ -335,8 +349,12 @@ def _started_from(start: weights.Weights, settings: TrainSettings) -> Restoratio
     if start.task == settings.task:
         return start.net.train().requires_grad_()
     net = RestorationNet(replace(start.net.spec, candidates=settings.lesson.candidates))
-    painted = {name: value for name, value in net.state_dict().items() if name.startswith("head")}
-    net.load_state_dict({**start.net.state_dict(), **painted}, strict=False)
+    own = net.state_dict()
+    if settings.looks_again:  # begins as the first look, at what is shown to the second
+        anew = {name: torch.zeros_like(own[name]) for name in own if name.startswith("candidate")}
+    else:
+        anew = {name: own[name] for name in own if name.startswith("head")}
+    net.load_state_dict({**start.net.state_dict(), **anew}, strict=False)
     return net
 
 
