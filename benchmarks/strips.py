@@ -58,7 +58,7 @@ DEGRADED = {
     "lowlight": ("mixed", "lowlight:2"),
     "compression": ("deblock", "x264:35"),
     "interpolate": ("interpolate", "drop:2"),
-    "mixture": ("mixed", "blur:motion=3-12,awgn8:20,x264:32"),
+    "mixture": ("mixed+deblur", "blur:motion=3-12,awgn8:20,x264:32"),
 }
 TASKS = (*DEGRADED, "deblur")
 
