@@ -118,7 +118,7 @@ Strength = Annotated[float, typer.Option(help="Share of the correction to apply,
 Steps = Annotated[
     int | None,
     typer.Option(
-        help="Looks at the video, each with what the last one made; by default the best number."
+        help="Looks at the video, each with what the last one made; by default two, or what suits."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seeds everything that is drawn at random.")]

@@ -25,7 +25,7 @@ class RestoreSettings:
             for twice the frames; it is implied by whatever needs frames that are not there.
         sigma: Noise level in 8-bit units; None to estimate it.
         strength: Share of the model's residual that is applied, 0 to 1.
-        steps: Reverse diffusion steps K; None for as many as have the best PSNR.
+        steps: Reverse diffusion steps K; None for as many as are worth it.
         seed: Seeds every random draw.
         device: "auto", "cpu", "cuda" or "mps".
         weights: File or folder of weights; None for those of the package.

@@ -39,7 +39,7 @@ def self_test(restorer: Restorer, result: RgbReader, *, steps: int | None, seed:
     Args:
         restorer: The model that made it.
         result: The finished file.
-        steps: Reverse steps K; None for as many as have the best PSNR.
+        steps: Reverse steps K; None for as many as are worth it.
         seed: Of the noise.
     """
     clip = np.stack([result.rgb(frame) for frame in islice(result.frames(), FRAMES)])

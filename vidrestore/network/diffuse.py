@@ -37,8 +37,8 @@ TILE_OVERLAP_PX = 64
 LEAST_TILE_PX = 160
 """Smaller ones would be little more than what they share with their neighbours."""
 
-BEST_STEPS = {"denoise": 2, "deblock": 2, "deblur": 3, "mixed": 2}
-"""Steps with the best PSNR, where that is not one; see docs/model.md."""
+USUAL_STEPS = {"denoise": 2, "deblock": 2, "deblur": 3, "mixed": 2}
+"""Steps that are worth their time, where that is not one; see docs/model.md."""
 
 NOISY_SIGMA = 5.0
 """Weaker noise, in 8-bit units, is not looked at again: the frame is sharper than any mean."""
@@ -170,7 +170,7 @@ class Restorer:
         Args:
             window: (T, 3, H, W) float32 RGB, nominal [0, 1], not clamped, any size.
             levels: What is wrong with it.
-            steps: Reverse steps K; None for as many as have the best PSNR.
+            steps: Reverse steps K; None for as many as are worth it.
 
         Returns:
             (T, 3, H, W) float32 on the restorer's device, or in main memory.
@@ -178,7 +178,7 @@ class Restorer:
         Raises:
             DeviceError: If the device runs out of memory, however small the tiles.
         """
-        steps = steps or self._best_steps(levels)
+        steps = steps or self._usual_steps(levels)
 
         def run() -> Tensor:
             told = UNKNOWN.to(self.device)[None, None] if self.blind else levels.tensor(self.device)
@@ -195,9 +195,9 @@ class Restorer:
 
         return self._within_memory(window, run)
 
-    def _best_steps(self, levels: Levels) -> int:
+    def _usual_steps(self, levels: Levels) -> int:
         needless = not self.blind and levels.sigma < NOISY_SIGMA
-        return 1 if needless or not self.looks else BEST_STEPS[self.weights.task]
+        return 1 if needless or not self.looks else USUAL_STEPS[self.weights.task]
 
     def refinement(self, guesses: Tensor, candidates: Tensor, steps: int | None) -> Tensor:
         """What to add to guesses of missing frames.
@@ -349,7 +349,7 @@ class Restorer:
         Args:
             clip: (T, H, W, 3) float32 RGB, nominal [0, 1], not clamped.
             sigma: Noise level in 8-bit units; None to estimate it.
-            steps: Reverse steps K; None for as many as have the best PSNR.
+            steps: Reverse steps K; None for as many as are worth it.
             plan: How the clip is cut into windows; None for the default.
 
         Returns:

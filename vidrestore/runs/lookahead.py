@@ -37,7 +37,7 @@ class StreamPlan:
         filled_frames: Source frames in which the made frames of one window come together.
         queue_frames: Frames that may wait between two stages that run at different speeds.
         prompt: Whether every frame is to be written as soon as it can be.
-        steps: Reverse steps K; None for as many as have the best PSNR.
+        steps: Reverse steps K; None for as many as are worth it.
     """
 
     windows: WindowPlan

@@ -15,7 +15,7 @@ from vidrestore.encoders.codecs import ENCODERS, LIKE_INPUT, EncodeSettings
 from vidrestore.errors import UsageError
 from vidrestore.media.probe import VideoInfo
 from vidrestore.network import looks
-from vidrestore.network.diffuse import BEST_STEPS, tile_spans
+from vidrestore.network.diffuse import USUAL_STEPS, tile_spans
 from vidrestore.network.model import MULTIPLE_PX
 from vidrestore.network.windows import WindowPlan
 from vidrestore.runs.footprint import Footprint, cores
@@ -78,7 +78,7 @@ class Rung:
         queue_frames: Frames that may wait before and after the network.
         threads: Of the decoder and of the encoder; None leaves it to them.
         ahead_frames: Frames that the encoder looks ahead; None leaves it to it.
-        steps: Of the network, where they are not asked for; None for as many as are best.
+        steps: Of the network, where they are not asked for; None for as many as are worth it.
     """
 
     window_frames: int
@@ -233,7 +233,7 @@ def own_bytes(
     waiting = min(waiting + length + HANDED_FRAMES, frames or sys.maxsize)
     held = waiting * frame_bytes(info)
     copies = 2 * length + windows.overlap_frames  # the picture, the residual, and what overlaps
-    steps = [(task, settings.steps or BEST_STEPS.get(task, 1)) for task in settings.restoring]
+    steps = [(task, settings.steps or USUAL_STEPS.get(task, 1)) for task in settings.restoring]
     # What has been made so far; weights of the user's own may have no second look, but steps.
     if len(steps) > 1 or settings.weights is not None:
         copies += 2 * length

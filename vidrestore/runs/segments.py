@@ -45,7 +45,7 @@ class WindowRestorer:
         info: The video that the frames are of.
         restorers: The networks, applied one after the other; without any, frames pass through.
         levels: What is wrong with the video.
-        steps: Reverse steps K; None for as many as have the best PSNR.
+        steps: Reverse steps K; None for as many as are worth it.
         strength: Share of the residual that is applied, 0 to 1.
         plan: How the stream is cut.
 

@@ -67,7 +67,7 @@ class Filler:
 
     Args:
         restorer: With weights for missing frames.
-        steps: Reverse steps K; None for as many as have the best PSNR.
+        steps: Reverse steps K; None for as many as are worth it.
 
     Attributes:
         restorer: As given.
@@ -111,7 +111,7 @@ def fill_clip(
         clip: (T, H, W, 3) float32 RGB, nominal [0, 1]; frames that are not known are not read.
         known: (T,) True where the frame is there; one at least.
         restorer: With weights for missing frames; None for the unrefined guess along the flow.
-        steps: Reverse steps K; None for as many as have the best PSNR.
+        steps: Reverse steps K; None for as many as are worth it.
         search: How motion between two frames is found; None for `align.flow`.
 
     Returns:
