@@ -119,7 +119,7 @@ def restore_frames(
             nominal [0, 1], which need not be clamped.
         sigma: Noise level in 8-bit units at every dtype; None to estimate it.
         strength: Share of the correction to apply, 0 to 1.
-        steps: Diffusion steps; None for as many as are worth it. More are sharper.
+        steps: Diffusion steps; None for as many as are worth it.
         device: "auto", "cpu", "cuda" or "mps".
         weights: File or folder of weights; None for those of the package.
 

@@ -46,7 +46,7 @@ def fuse(window: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         CANDIDATES, H, W); and the share that the frame has in it, (T, 1, H, W).
     """
     frames, sharp = _images(window), _images(estimate)
-    seen = luma_codes(sharp.clip(0, 1))
+    seen = luma_codes(sharp)
     change = max(float(np.square(frames - sharp).mean()), LEAST_CHANGE**2)
     means, shares = torch.empty(window.shape), torch.empty(window[:, :1].shape)
     beside = torch.empty(len(frames), 3 * CANDIDATES, *window.shape[2:])

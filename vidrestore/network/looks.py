@@ -7,6 +7,8 @@ from the motion is shown: neighbours that were averaged (`fuse`), blur that was 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -22,29 +24,19 @@ CANDIDATES = {
 }
 """Images to choose from at another look, by task."""
 
+FIRST: dict[str, Callable[[Tensor], Tensor]] = {"deblur": deconvolve.first_look}
+"""What makes candidates of a window at the first look, for tasks that have some there."""
+
 LEVEL_LEFT = 0.5
 """What is told of the levels of a window that was averaged: the noise of four frames' mean."""
-
-
-def first(task: str, window: Tensor) -> Tensor | None:
-    """Candidates at the first look.
-
-    Args:
-        task: Such as "deblur".
-        window: (T, 3, H, W) float32 RGB on the CPU, nominal [0, 1], any size.
-
-    Returns:
-        (T, 4 N, H, W) float32, as `RestorationNet.residual` takes them; None if there are none.
-    """
-    return deconvolve.first_look(window) if task == "deblur" else None
 
 
 def again(task: str, window: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor]:
     """What is shown at another look.
 
     Args:
-        task: As for `first`, whose networks look again.
-        window: Likewise.
+        task: Whose networks look again.
+        window: (T, 3, H, W) float32 RGB on the CPU, nominal [0, 1], any size.
         estimate: The same shape: what has been made of it so far.
 
     Returns:

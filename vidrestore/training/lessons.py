@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,13 +172,8 @@ class Mixed(Lesson):
 
     def validate(self, net: RestorationNet, batches: Batches) -> dict[str, float]:
         """Mean gain of PSNR over the input, by kind of damage."""
-        gains: dict[str, list[float]] = {}
-        for kind, examples in self.held_out(batches):
-            with torch.inference_mode():
-                restored = net(examples.degraded, examples.levels, examples.candidates)
-            before = _psnr_db(examples.degraded, examples.target)
-            gains.setdefault(kind, []).append(_psnr_db(restored, examples.target) - before)
-        return {kind: round(sum(gain) / len(gain), 3) for kind, gain in sorted(gains.items())}
+        found = self.held_out(batches)
+        return _gains(net, ((kind, examples, examples.degraded) for kind, examples in found))
 
 
 class Deblurring(Mixed):
@@ -223,21 +218,16 @@ class LookingAgain(Lesson):
 
     def examples(self, clean: Tensor, seed: int) -> Examples:
         """Look at the other lesson's examples."""
-        return self._seen(self._lesson.examples(clean, seed))
+        examples, _ = self._seen(self._lesson.examples(clean, seed))
+        return examples
 
     def validate(self, net: RestorationNet, batches: Batches) -> dict[str, float]:
         """Mean gain of PSNR over the first look, by kind."""
-        gains: dict[str, list[float]] = {}
-        for kind, given in self._lesson.held_out(batches):
-            examples = self._seen(given)
-            with torch.inference_mode():
-                first = self._first(given.degraded, given.levels)
-                restored = net(examples.degraded, examples.levels, examples.candidates)
-            before = _psnr_db(first, examples.target)
-            gains.setdefault(kind, []).append(_psnr_db(restored, examples.target) - before)
-        return {kind: round(sum(gain) / len(gain), 3) for kind, gain in sorted(gains.items())}
+        found = self._lesson.held_out(batches)
+        return _gains(net, ((kind, *self._seen(given)) for kind, given in found))
 
-    def _seen(self, given: Examples) -> Examples:
+    def _seen(self, given: Examples) -> tuple[Examples, Tensor]:
+        """What is to be learned, and what the first look has made."""
         with torch.no_grad():
             estimate = self._first(given.degraded, given.levels)
         shown = [
@@ -246,7 +236,7 @@ class LookingAgain(Lesson):
         ]
         starts, beside = (torch.stack(part).to(given.target) for part in zip(*shown, strict=True))
         levels = looks.told_again(self._task, given.levels)
-        return Examples(given.target, starts, levels, beside, given.scale)
+        return Examples(given.target, starts, levels, beside, given.scale), estimate
 
 
 def lesson(task: str, max_sigma: float, first: RestorationNet | None = None) -> Lesson:
@@ -263,6 +253,17 @@ def lesson(task: str, max_sigma: float, first: RestorationNet | None = None) -> 
         return Prediction()
     alone = Denoising(max_sigma) if first_task(task) == "denoise" else Mixed()
     return alone if first is None else LookingAgain(first_task(task), alone, first)
+
+
+def _gains(net: RestorationNet, found: Iterable[tuple[str, Examples, Tensor]]) -> dict[str, float]:
+    """Mean gain of PSNR by kind, over what there is already of each of some examples."""
+    gains: dict[str, list[float]] = {}
+    for kind, examples, already in found:
+        with torch.inference_mode():
+            restored = net(examples.degraded, examples.levels, examples.candidates)
+        before = _psnr_db(already, examples.target)
+        gains.setdefault(kind, []).append(_psnr_db(restored, examples.target) - before)
+    return {kind: round(sum(gain) / len(gain), 3) for kind, gain in sorted(gains.items())}
 
 
 def _largest_px(batches: Batches) -> int:
