@@ -8,10 +8,9 @@ import pytest
 import torch
 from skimage import data
 
-from vidrestore.network import deconvolve
 from vidrestore.network.model import LOOKED_AGAIN, UNKNOWN, ModelSpec, RestorationNet
 from vidrestore.training import blurs
-from vidrestore.training.blurs import make_blurred
+from vidrestore.training.blurs import CANDIDATES, make_blurred
 from vidrestore.training.dataset import Material, load_pairs
 from vidrestore.training.lessons import lesson
 from vidrestore.training.train import TrainSettings, train
@@ -34,7 +33,7 @@ def material() -> Material:
 def folder(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Clips with both looks, by a network that changes nothing yet."""
     made = tmp_path_factory.mktemp("blurs")
-    net = RestorationNet(replace(SPEC, candidates=deconvolve.CANDIDATES))
+    net = RestorationNet(replace(SPEC, candidates=CANDIDATES))
     make_blurred(material, made, COUNT, seed=2, net=net)
     return made
 
@@ -52,7 +51,7 @@ def test_every_clip_is_looked_at_twice(folder: Path) -> None:
 
 def test_they_hold_the_sharp_clip_the_blurred_one_and_images(folder: Path) -> None:
     for name, clip in contents(folder).items():
-        assert len(clip) == 2 + deconvolve.CANDIDATES
+        assert len(clip) == 2 + CANDIDATES
         sharp, blurred, *images = clip.astype(float)
         error = np.square(sharp - blurred).mean()
         assert 0 < error < np.square(sharp - blurred[:, ::-1]).mean(), f"{name} shows another thing"
@@ -82,14 +81,14 @@ def test_first_looks_do_not_depend_on_the_network(
 def test_the_network_is_told_which_look_it_is() -> None:
     taught = lesson("deblur", 55)
     degraded = torch.rand(2, 3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    images = degraded.repeat(1, 1, deconvolve.CANDIDATES, 1, 1)
+    images = degraded.repeat(1, 1, CANDIDATES, 1, 1)
     images[1, :, -3:] += 0.1  # an estimate
     window = torch.cat((degraded, degraded, images), dim=2)
     examples = taught.examples(window, seed=0)
     assert (examples.levels[0] == UNKNOWN).all()
     assert (examples.levels[1] == LOOKED_AGAIN).all()
     assert examples.candidates is not None
-    assert examples.candidates.shape[2] == 4 * deconvolve.CANDIDATES
+    assert examples.candidates.shape[2] == 4 * CANDIDATES
 
 
 def test_training_learns_from_them(folder: Path, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from skimage import data
 
 from vidrestore.measure.metrics import score_clip
 from vidrestore.network import looks, shelf, weights
-from vidrestore.network.diffuse import Restorer
-from vidrestore.network.fuse import CANDIDATES, REACH, fuse
+from vidrestore.network.diffuse import Levels, Restorer
+from vidrestore.network.fuse import REACH
 from vidrestore.network.looks import LEVEL_LEFT
 from vidrestore.network.model import UNKNOWN, ModelSpec, RestorationNet
 from vidrestore.network.windows import WindowPlan
@@ -25,6 +25,7 @@ from vidrestore.training.train import TrainSettings, train
 SIZE = (96, 128)
 FRAMES = 9
 SIGMA = 30.0
+CANDIDATES = looks.CANDIDATES["denoise"]
 
 
 def psnr(image: torch.Tensor, truth: torch.Tensor) -> float:
@@ -50,6 +51,12 @@ def film(speed_px: float, frames: int = FRAMES) -> torch.Tensor:
 def noisy(clip: torch.Tensor, sigma: float = SIGMA) -> torch.Tensor:
     noise = torch.randn(clip.shape, generator=torch.Generator().manual_seed(4))
     return clip + noise * sigma / 255
+
+
+def fuse(window: torch.Tensor, estimate: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The mean, the images less the mean, and the share that the frame has in the mean."""
+    mean, candidates = looks.again("denoise", window, estimate)
+    return mean, candidates[:, : 3 * CANDIDATES], candidates[:, 3 * CANDIDATES, None]
 
 
 @pytest.mark.parametrize(("speed_px", "gain_db"), [(0.0, 9.0), (2.5, 8.0)])
@@ -116,6 +123,20 @@ def test_windows_are_looked_at_again_one_by_one() -> None:
     parts = restorer.restore_clip(given_, SIGMA, plan=WindowPlan(8, 2))
     assert parts.shape == whole.shape
     assert np.abs(parts - whole).mean() < 0.01
+
+
+@pytest.mark.parametrize(("task", "made"), [("deblur", 0.03), ("mixed", 0.04)])
+def test_later_looks_at_blur_are_averaged(
+    task: str, made: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restorer = Restorer(task, device="cpu")
+    each = iter((0.01, 0.02, 0.03, 0.04))
+    monkeypatch.setattr(
+        restorer, "_sample", lambda net, window, *_: torch.full_like(window, next(each))
+    )
+    window = film(1.0, frames=2)
+    residual = restorer.residual(window, Levels(0.0, clipped=False), steps=4)
+    assert torch.allclose(residual, torch.full_like(window, made))
 
 
 def test_a_file_of_weights_alone_looks_once(tmp_path: Path) -> None:

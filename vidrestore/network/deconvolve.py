@@ -13,13 +13,16 @@ light, where blur is a mean.
 
 At the first look the blur is a stroke along the flow. How long the shutter was open is not known:
 the image is made for two shares of a frame's time, and it is not much worse for a wrong one. At the
-second look there is an estimate X of the sharp clip. Flow is found in it, and the blur is measured,
+second look there is an estimate E of the sharp clip. Flow is found in it, and the blur is measured,
 
-    K_u = (conj(X) Y_u f^2 + a K'_u) / (|X|^2 f^2 + a),
+    K_u = (sum conj(E) Y_u f^2 + a K'_u) / (sum |E|^2 f^2 + a),
 
-least squares over the gradients (f is the frequency) that hold to the stroke K'_u where the picture
-tells nothing; then what is negative, faint or far from the stroke is cut off (much as Cho and Lee
-do, SIGGRAPH Asia 2009).
+least squares over the gradients (f is the frequency) of all tiles that move alike, which hold to
+the stroke K'_u where the picture tells nothing; then what is negative, faint or far from the stroke
+is cut off (much as Cho and Lee do, SIGGRAPH Asia 2009). What E does not explain is noise, of mean
+square N_u in a tile, and what P, the estimate or nothing, has missed falls off as A c / f^2:
+
+    X = P + sum_u conj(K_u) (Y_u - K_u P) / N_u / (sum_u |K_u|^2 / N_u + f^2 / (A c)).
 """
 
 from __future__ import annotations
@@ -31,26 +34,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from vidrestore.degrade.curve import to_code, to_linear
-from vidrestore.measure.metrics import luma_codes
-from vidrestore.network.align import Image, medium_flow, warp
+from vidrestore.network.align import Image
+from vidrestore.network.neighbours import Neighbours
+from vidrestore.network.spectra import TILE_PX, joined, means, spectra, squared_frequency
 
 STROKES = ((0.5, 0.002), (0.9, 0.01))
 """Shares of a frame's time for which the shutter may be open, and the noise reckoned with."""
 LIKELY_SHUTTER = 0.7
-MEASURED = (0.002, 0.01)
-"""The noise reckoned with at the second look."""
-CANDIDATES = 5
-"""Two deconvolved images; the frames before and after, warped; and the estimate."""
-
+MEASURED = ((1.0, False), (0.1, False), (0.3, True))
+"""c, and whether P is the estimate."""
 REACH = 2
-"""Frames on either side that are deconvolved together."""
-TILE_PX = 64
-HOP_PX = TILE_PX // 2
+"""Frames on either side that are deconvolved together as long as their blur is not measured."""
 SAMPLES = 9
 """Points of a path; a blur of 12 pixels has one for every pixel and a half."""
 SIGNAL_FALL = 200.0
@@ -61,7 +58,11 @@ COMPARED_SIGMA_PX = 3.0
 MISFIT = 0.01
 """A warped frame that is off by this in linear light counts half."""
 HOLD = 0.4
-"""a, in units of the mean of |X|^2 f^2 in a tile."""
+"""a, in units of the mean of |E|^2 f^2."""
+ALIKE_PX = 3.0
+"""Tiles whose ways differ by this tell each other a third of what they know of the blur."""
+LEAST_LEFT = 1e-7
+"""N_u is at least this."""
 LONGEST_SHUTTER = 1.3
 STRAY_PX = 2.5
 """How far a measured blur may stray from a stroke of that length: what a Gaussian of this deviation
@@ -71,148 +72,109 @@ FAINTEST = 0.02
 """Weights of a blur below this share of its largest one are cut off."""
 
 
-def first_look(window: Tensor) -> Tensor:
-    """Images to choose from for each frame of a window.
+def stroked(near: Neighbours, light: Image) -> list[Image]:
+    """A frame deconvolved as if it was blurred by strokes along the motion.
 
     Args:
-        window: (T, 3, H, W) float32 RGB on the CPU, nominal [0, 1], any size.
+        near: The frame.
+        light: (T, H, W, 3) blurred frames in linear light.
 
     Returns:
-        (T, 4 * CANDIDATES, H, W) float32: the images, less the frame, then zeros, their shares in
-        the frame, as `RestorationNet.residual` takes them. The estimate is the frame itself.
+        One image for each of `STROKES`, (H, W, 3) code values in [0, 1].
     """
-    frames = _images(window)
-    light, seen = to_linear(frames), luma_codes(frames)
-    found = torch.zeros(len(frames), 4 * CANDIDATES, *window.shape[2:])
-    for index in range(len(frames)):
-        near = _Near.of(light, seen, index)
-        deconvolved = [near.deconvolved(near.strokes(shutter), noise) for shutter, noise in STROKES]
-        images = [*deconvolved, *near.beside(frames), frames[index]]
-        _put(found[index], images, frames[index])
-    return found
+    blurred = _Blurred.of(near.within(REACH), light)
+    return [blurred.stroked(shutter, noise) for shutter, noise in STROKES]
 
 
-def second_look(window: Tensor, estimate: Tensor) -> Tensor:
-    """The same, once there is an estimate of the sharp clip.
+def measured(near: Neighbours, light: Image, estimate: Image) -> list[Image]:
+    """A frame deconvolved with blurs that are measured.
 
     Args:
-        window: (T, 3, H, W) float32 RGB on the CPU, nominal [0, 1], any size.
-        estimate: The same shape: what has been made of it so far.
+        near: The frame.
+        light: (T, H, W, 3) blurred frames in linear light.
+        estimate: (H, W, 3) what the sharp frame may be, code values.
+
+    Returns:
+        One image for each of `MEASURED`, (H, W, 3) code values in [0, 1].
     """
-    frames, sharp = _images(window), _images(estimate)
-    light, sharp_light, seen = to_linear(frames), to_linear(sharp), luma_codes(sharp)
-    found = torch.zeros(len(frames), 4 * CANDIDATES, *window.shape[2:])
-    for index in range(len(frames)):
-        near = _Near.of(light, seen, index)
-        blurs = near.measured(sharp_light[index])
-        deconvolved = [near.deconvolved(blurs, noise) for noise in MEASURED]
-        images = [*deconvolved, *near.beside(sharp), sharp[index]]
-        _put(found[index], images, frames[index])
-    return found
+    return _Blurred.of(near, light).measured(to_linear(estimate.clip(0, 1)))
 
 
 @dataclass(frozen=True)
-class _Near:
-    """A frame and its neighbours, warped to it.
+class _Blurred:
+    """A blurred frame and its neighbours, warped to it.
 
     Attributes:
-        index: The frame.
-        order: Numbers of all of them.
-        fields: Where the frame's pixels are in each of them, (H, W, 2).
-        places: (B, frames, 2) where its tiles are in each of them, in pixels.
-        spectra: (B, 3, TILE_PX, TILE_PX / 2 + 1) of each, in linear light.
+        warped: All of them, (H, W, 3) in linear light.
+        places: (B, frames, 2) where the frame's tiles are in each of them, in pixels.
         fits: (B,) how well each fits, 0 to 1.
     """
 
-    index: int
-    order: Sequence[int]
-    fields: Sequence[Image]
+    warped: Sequence[Image]
     places: Tensor
-    spectra: Sequence[Tensor]
     fits: Sequence[Tensor]
 
     @classmethod
-    def of(cls, light: Image, seen: NDArray[np.uint8], index: int) -> _Near:
-        """Find the motion and warp.
+    def of(cls, near: Neighbours, light: Image) -> _Blurred:
+        """Warp them."""
+        warped = [near.warped(light, u) for u in near.fields]
+        places = torch.stack([means(field) for field in near.fields.values()], 1)
+        return cls(warped, places, _fits(light[near.index], warped))
 
-        Args:
-            light: (T, H, W, 3) blurred frames in linear light.
-            seen: (T, H, W) luma in which motion is found.
-            index: The frame.
-        """
-        order = range(max(0, index - REACH), min(len(light), index + REACH + 1))
-        still = np.zeros((*seen.shape[1:], 2), np.float32)
-        fields = [medium_flow(seen[index], seen[u]) if u != index else still for u in order]
-        warped = [
-            warp(light[u], field) if u != index else light[u]
-            for u, field in zip(order, fields, strict=True)
-        ]
-        return cls(
-            index,
-            order,
-            fields,
-            torch.stack([_means(field) for field in fields], 1),
-            [_spectra(image) for image in warped],
-            _fits(light[index], warped),
-        )
-
-    def beside(self, frames: Image) -> list[Image]:
-        """The frames (T, H, W, 3) before and after, warped; where there is none, the frame."""
-        there = dict(zip(self.order, self.fields, strict=True))
-        return [
-            warp(frames[u], there[u]) if u in there else frames[self.index]
-            for u in (self.index - 1, self.index + 1)
-        ]
-
-    def strokes(self, shutter: float) -> list[Tensor]:
-        """Spectra of the blur of each frame, if the shutter is open for a share of its time."""
-        return [_blurs(self._path(at, shutter)) for at in range(len(self.order))]
-
-    def measured(self, sharp: Image) -> list[Tensor]:
-        """Spectra of the blur of each frame, from a sharp estimate (H, W, 3) in linear light."""
-        estimate = _spectra(sharp)
-        square = _squared_frequency()
-        power = estimate.abs().square().sum(1) * square
-        hold = HOLD * power.mean((1, 2), keepdim=True) + 1e-6
-        blurs = []
-        likely, longest = self.strokes(LIKELY_SHUTTER), self.strokes(LONGEST_SHUTTER)
-        for stroke, reach, spectrum in zip(likely, longest, self.spectra, strict=True):
-            common = (estimate.conj() * spectrum).sum(1) * square
-            blurs.append(_plausible((common + hold * stroke) / (power + hold), reach))
-        return blurs
-
-    def deconvolved(self, blurs: Sequence[Tensor], noise: float) -> Image:
-        """All frames deconvolved together, (H, W, 3) code values."""
-        above = torch.zeros_like(self.spectra[0])
-        below = noise * (SIGNAL_FALL * _squared_frequency() + LEAST_NOISE)
-        for blur, spectrum, fit in zip(blurs, self.spectra, self.fits, strict=True):
-            weight = fit[:, None, None]
-            above += (weight * blur.conj())[:, None] * spectrum
+    def stroked(self, shutter: float, noise: float) -> Image:
+        """All deconvolved together, as if the shutter was open for a share of a frame's time."""
+        above = torch.zeros(())
+        below = noise * (SIGNAL_FALL * squared_frequency() + LEAST_NOISE)
+        for at, (image, fit) in enumerate(zip(self.warped, self.fits, strict=True)):
+            blur, weight = _blurs(self._path(at, shutter)), fit[:, None, None]
+            above = above + (weight * blur.conj())[:, None] * spectra(image)
             below = below + weight * blur.abs().square()
-        return to_code(_joined(above / below[:, None], self.fields[0].shape))
+        return to_code(joined(above / below[:, None], self.warped[0].shape))
+
+    def measured(self, sharp: Image) -> list[Image]:
+        """All deconvolved together, their blur measured by a sharp estimate in linear light."""
+        estimate, square = spectra(sharp), squared_frequency()
+        power = estimate.abs().square().sum(1) * square
+        missed, told = torch.zeros_like(estimate), torch.zeros_like(power)
+        for at, image in enumerate(self.warped):
+            left = spectra(image)
+            blur = self._blur(at, (estimate.conj() * left).sum(1) * square, power)
+            left -= blur[:, None] * estimate
+            weight = 1 / (left.abs().square().mean((1, 2, 3)) + LEAST_LEFT)[:, None, None]
+            missed += (weight * blur.conj())[:, None] * left
+            told += weight * blur.abs().square()
+        signal = power.mean((1, 2), keepdim=True) / estimate.shape[1] + 1e-9
+        images = []
+        for share, has_estimate in MEASURED:
+            prior = (square + LEAST_NOISE) / (share * signal)
+            known = told + prior if has_estimate else told
+            whole = (missed + known[:, None] * estimate) / (told + prior)[:, None]
+            images.append(to_code(joined(whole, sharp.shape)))
+        return images
+
+    def _blur(self, at: int, common: Tensor, power: Tensor) -> Tensor:
+        """Spectra of the blurs of a frame, from what tiles that move alike tell together."""
+        ways = self._path(at, 1.0)[:, :: SAMPLES // 2].flatten(1)
+        alike = torch.exp(-(torch.cdist(ways, ways) / ALIKE_PX).square()) * self.fits[at].square()
+        planes = torch.view_as_real(common)
+        common = torch.view_as_complex((alike @ planes.flatten(1)).view_as(planes))
+        power = (alike @ power.flatten(1)).view_as(power)
+        hold = HOLD * power.mean((1, 2), keepdim=True) + 1e-6
+        likely, longest = (_blurs(self._path(at, s)) for s in (LIKELY_SHUTTER, LONGEST_SHUTTER))
+        return _plausible((common + hold * likely) / (power + hold), longest)
 
     def _path(self, at: int, shutter: float) -> Tensor:
         """The way during the exposure of a frame, (B, SAMPLES, 2), from where its middle is.
 
         A parabola through the frame and the two beside it; a line where there is only one.
         """
-        last = len(self.order) - 1
+        last = len(self.warped) - 1
         here, before, after = (self.places[:, min(max(u, 0), last)] for u in (at, at - 1, at + 1))
         inside = 0 < at < last
         velocity = (after - before) / (2 if inside else 1)
         bend = (after - 2 * here + before) / 2 if inside else torch.zeros_like(here)
         time = shutter * torch.linspace(-0.5, 0.5, SAMPLES)[:, None]
         return time * velocity[:, None] + time.square() * bend[:, None]
-
-
-def _images(window: Tensor) -> Image:
-    """(T, 3, H, W) to (T, H, W, 3), clipped to [0, 1]."""
-    return window.permute(0, 2, 3, 1).contiguous().numpy().clip(0, 1)
-
-
-def _put(found: Tensor, images: Sequence[Image], frame: Image) -> None:
-    changes = np.concatenate([image - frame for image in images], axis=2)
-    found[: changes.shape[2]] = torch.from_numpy(changes).permute(2, 0, 1)
 
 
 def _blurs(path: Tensor) -> Tensor:
@@ -229,21 +191,13 @@ def _blurs(path: Tensor) -> Tensor:
 
 def _plausible(blurs: Tensor, strokes: Tensor) -> Tensor:
     """Blurs without what no shutter makes: negative and faint weights, and those off the stroke."""
-    widening = torch.exp(-2 * (math.pi * STRAY_PX) ** 2 * _squared_frequency())
+    widening = torch.exp(-2 * (math.pi * STRAY_PX) ** 2 * squared_frequency())
     wide = torch.fft.irfft2(strokes * widening, s=(TILE_PX, TILE_PX))
     blur = torch.fft.irfft2(blurs, s=(TILE_PX, TILE_PX))
     blur = blur * (wide > FAR * wide.amax((1, 2), keepdim=True))
     blur = blur * (blur > FAINTEST * blur.amax((1, 2), keepdim=True))
     plausible: Tensor = torch.fft.rfft2(blur / blur.sum((1, 2), keepdim=True).clamp(min=1e-9))
     return plausible
-
-
-def _squared_frequency() -> Tensor:
-    """(TILE_PX, TILE_PX / 2 + 1), in cycles per pixel."""
-    squares: Tensor = (
-        torch.fft.fftfreq(TILE_PX)[:, None].square() + torch.fft.rfftfreq(TILE_PX).square()
-    )
-    return squares
 
 
 def _fits(here: Image, warped: Sequence[Image]) -> list[Tensor]:
@@ -253,45 +207,5 @@ def _fits(here: Image, warped: Sequence[Image]) -> list[Tensor]:
     for image in warped:
         change = blurred - cv2.GaussianBlur(image, (0, 0), COMPARED_SIGMA_PX)
         missed = np.square(change).mean(2, keepdims=True)
-        fits.append(1 / (1 + _means(missed)[:, 0] / MISFIT**2))
+        fits.append(1 / (1 + means(missed)[:, 0] / MISFIT**2))
     return fits
-
-
-def _means(values: NDArray[np.float32]) -> Tensor:
-    """Means (B, C) of (H, W, C) over the tiles, as the window weighs them."""
-    window = _hann()
-    return (_tiles(values) * window).sum((2, 3)) / window.sum()
-
-
-def _spectra(image: Image) -> Tensor:
-    """Spectra of a picture (H, W, 3) by tiles, faded in and out half of the way."""
-    spectra: Tensor = torch.fft.rfft2(_tiles(image) * _hann().sqrt())
-    return spectra
-
-
-def _hann() -> Tensor:
-    window: Tensor = torch.hann_window(TILE_PX, periodic=True)
-    return window[:, None] * window
-
-
-def _padding(size: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Left, right, top and bottom, so that every pixel lies in four tiles."""
-    return (HOP_PX, HOP_PX + -size[1] % HOP_PX, HOP_PX, HOP_PX + -size[0] % HOP_PX)
-
-
-def _tiles(values: NDArray[np.float32]) -> Tensor:
-    """(H, W, C) in overlapping tiles (B, C, TILE_PX, TILE_PX), mirrored at its edges."""
-    left, right, top, bottom = _padding(values.shape)
-    padded = cv2.copyMakeBorder(values, top, bottom, left, right, cv2.BORDER_REFLECT_101)
-    planes = torch.from_numpy(padded.reshape(*padded.shape[:2], -1))
-    return planes.unfold(0, TILE_PX, HOP_PX).unfold(1, TILE_PX, HOP_PX).flatten(0, 1)
-
-
-def _joined(spectra: Tensor, size: tuple[int, ...]) -> Image:
-    """A picture (H, W, 3), clipped to [0, 1], from the spectra of its tiles, faded the rest."""
-    tiles = torch.fft.irfft2(spectra, s=(TILE_PX, TILE_PX)) * _hann().sqrt()
-    left, right, top, bottom = _padding(size)
-    whole = (top + size[0] + bottom, left + size[1] + right)
-    picture = F.fold(tiles.flatten(1).T[None], whole, TILE_PX, stride=HOP_PX)[0]
-    inner = picture[:, top : top + size[0], left : left + size[1]].clamp(0, 1)
-    return inner.permute(1, 2, 0).contiguous().numpy()

@@ -37,8 +37,11 @@ TILE_OVERLAP_PX = 64
 LEAST_TILE_PX = 160
 """Smaller ones would be little more than what they share with their neighbours."""
 
-USUAL_STEPS = {"denoise": 2, "deblock": 2, "deblur": 3, "mixed": 2}
+USUAL_STEPS = {"denoise": 2, "deblock": 2, "deblur": 5, "mixed": 2}
 """Steps that are worth their time, where that is not one; see docs/model.md."""
+
+AVERAGED_FROM = {"deblur": 2}
+"""The look from which on their mean is the result: they err in different ways."""
 
 NOISY_SIGMA = 5.0
 """Weaker noise, in 8-bit units, is not looked at again: the frame is sharper than any mean."""
@@ -264,14 +267,14 @@ class Restorer:
         It also follows from the window as it was given, so every look is at t = 1.
         """
         task = self.weights.task
-        see = looks.FIRST.get(task)
 
         def first(part: Tensor, _: Tile) -> tuple[Tensor, Tensor | None]:
-            assert see is not None
-            return part, see(part[0].cpu())[None]
+            return part, looks.first(part[0].cpu())[None]
 
-        restored = self._sample(self.net, window, told, 1, None if see is None else first)
-        for _ in range(steps - 1):
+        see = first if task in looks.SHOWN_AT_FIRST else None
+        restored = self._sample(self.net, window, told, 1, see)
+        settled, kept = AVERAGED_FROM.get(task, steps), None
+        for number in range(2, steps + 1):
             estimate = self._whole(window.to(restored.device) + restored)
             del restored  # for what comes in its place
 
@@ -282,7 +285,11 @@ class Restorer:
                 return start[None], candidates[None]
 
             restored = self._sample(self._again, window, looks.told_again(task, told), 1, again)
-        return restored
+            if number == settled < steps:
+                kept = restored.clone()
+            elif kept is not None:
+                kept += restored
+        return restored if kept is None else kept / (steps + 1 - settled)
 
     def _within_memory(self, window: Tensor, run: Callable[[], Tensor]) -> Tensor:
         """Run; if the device runs out of memory, run again in tiles of half the size."""

@@ -14,65 +14,46 @@ its share in the mean, the estimate, and the mean of the estimates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
-from vidrestore.measure.metrics import luma_codes
-from vidrestore.network.align import Image, medium_flow, warp
-
-CANDIDATES = 3
-"""The frame as it was given, the estimate, and the mean of the estimates along the motion."""
+from vidrestore.network.align import Image
+from vidrestore.network.neighbours import Neighbours
 
 REACH = 4
 """Frames on either side that are averaged."""
 TOLERANCE = 0.5
 """Estimates that miss each other by this share of what was changed count a quarter."""
 COMPARED_SIGMA_PX = 2.0
-LEAST_CHANGE = 0.04
-"""In [0, 1] units: estimates of what was damaged less than that miss each other as much."""
 
 
-def fuse(window: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Average a window along its motion.
+def fuse(
+    near: Neighbours, clips: Sequence[Image], sharp: Image, change: float
+) -> tuple[list[Image], Image]:
+    """Average a frame and its neighbours along the motion.
 
     Args:
-        window: (T, 3, H, W) float32 RGB on the CPU, nominal [0, 1], any size.
-        estimate: The same shape: what has been made of it so far.
+        near: The frame.
+        clips: What to average, (T, H, W, 3) each.
+        sharp: (T, H, W, 3) the estimate of the clean clip, by which neighbours are trusted.
+        change: The mean square of what the estimate has changed.
 
     Returns:
-        The mean, (T, 3, H, W) float32; the images to show beside it, less the mean, (T, 3 *
-        CANDIDATES, H, W); and the share that the frame has in it, (T, 1, H, W).
+        The mean of each clip, (H, W, 3), and the share that the frame has in it, (H, W, 1).
     """
-    frames, sharp = _images(window), _images(estimate)
-    seen = luma_codes(sharp)
-    change = max(float(np.square(frames - sharp).mean()), LEAST_CHANGE**2)
-    means, shares = torch.empty(window.shape), torch.empty(window[:, :1].shape)
-    beside = torch.empty(len(frames), 3 * CANDIDATES, *window.shape[2:])
-    for index, frame in enumerate(frames):
-        total, smooth = frame.copy(), sharp[index].copy()
-        weights = np.ones_like(frame[..., :1])
-        for u in range(max(0, index - REACH), min(len(frames), index + REACH + 1)):
-            if u == index:
-                continue
-            field = medium_flow(seen[index], seen[u])
-            warped = warp(sharp[u], field)
-            weight = _trust(warped - sharp[index], change)
-            total += weight * warp(frames[u], field)
-            smooth += weight * warped
-            weights += weight
-        mean = total / weights
-        images = [image - mean for image in (frame, sharp[index], smooth / weights)]
-        means[index] = torch.from_numpy(mean).permute(2, 0, 1)
-        beside[index] = torch.from_numpy(np.concatenate(images, axis=2)).permute(2, 0, 1)
-        shares[index, 0] = torch.from_numpy(1 / weights[..., 0])
-    return means, beside, shares
-
-
-def _images(window: Tensor) -> Image:
-    """(T, 3, H, W) to (T, H, W, 3)."""
-    return window.permute(0, 2, 3, 1).contiguous().numpy()
+    means = [clip[near.index].copy() for clip in clips]
+    weights = np.ones_like(sharp[0, ..., :1])
+    for u in near.fields:
+        if u == near.index:
+            continue
+        estimate = near.warped(sharp, u)
+        weight = _trust(estimate - sharp[near.index], change)
+        for mean, clip in zip(means, clips, strict=True):
+            mean += weight * (estimate if clip is sharp else near.warped(clip, u))
+        weights += weight
+    return [mean / weights for mean in means], np.reciprocal(weights)
 
 
 def _trust(missed: Image, change: float) -> Image:

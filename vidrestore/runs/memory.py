@@ -15,7 +15,7 @@ from vidrestore.encoders.codecs import ENCODERS, LIKE_INPUT, EncodeSettings
 from vidrestore.errors import UsageError
 from vidrestore.media.probe import VideoInfo
 from vidrestore.network import looks
-from vidrestore.network.diffuse import USUAL_STEPS, tile_spans
+from vidrestore.network.diffuse import AVERAGED_FROM, USUAL_STEPS, tile_spans
 from vidrestore.network.model import MULTIPLE_PX
 from vidrestore.network.windows import WindowPlan
 from vidrestore.runs.footprint import Footprint, cores
@@ -238,6 +238,8 @@ def own_bytes(
     if len(steps) > 1 or settings.weights is not None:
         copies += 2 * length
     elif any(count > 1 for _, count in steps):
+        copies += length
+    if any(count > AVERAGED_FROM.get(task, count) for task, count in steps):
         copies += length
     if info.interlaced:
         copies += 2 * length

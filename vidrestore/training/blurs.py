@@ -19,11 +19,13 @@ from torch.nn import functional as F
 from vidrestore.degrade import Degradation, parse
 from vidrestore.degrade.degradation import Clip
 from vidrestore.degrade.photos import FRAMES, PhotoBlur
-from vidrestore.network.deconvolve import CANDIDATES, first_look, second_look
+from vidrestore.network import looks
 from vidrestore.network.model import UNKNOWN, RestorationNet
 from vidrestore.training.dataset import Batches, Material
 from vidrestore.training.twins import Codes, codes, write_once
 
+TASK = "deblur"
+CANDIDATES = looks.CANDIDATES[TASK]
 FILM_SHARE = 1 / 3
 LARGEST_SIDE_PX = 1600
 """Photos are halved until their longer side is at most this: then they are sharp."""
@@ -44,8 +46,8 @@ def make_blurred(
 ) -> None:
     """Write them into a folder, as `NUMBER-KIND.npy`, (2 + N, T, S, S, 3) uint8 RGB each.
 
-    First the sharp clip, then the blurred one, then the N images of `deconvolve.first_look`, or of
-    `second_look` in kinds that end in "again". Those that are there already are kept.
+    First the sharp clip, then the blurred one, then the N images of `looks.first`, or of
+    `looks.again` in kinds that end in "again". Those that are there already are kept.
 
     Args:
         material: What to make them of: photos and videos, or either.
@@ -75,7 +77,7 @@ def make_blurred(
 
 def _looked_at(make: Make, number: int, random: Draw, after: Degradation | None) -> Codes:
     pair = np.stack([codes(clip) for clip in make(number, random, after)])
-    return _with_images(pair, first_look(_window(pair[1])))
+    return _with_images(pair, looks.first(_window(pair[1])))
 
 
 def _looked_at_again(path: Path, net: RestorationNet) -> Codes:
@@ -86,7 +88,7 @@ def _looked_at_again(path: Path, net: RestorationNet) -> Codes:
     with torch.inference_mode():
         first = torch.cat((*changes, shares), dim=1)
         estimate = net(window[None], UNKNOWN[None, None], first[None])[0]
-    return _with_images(clip[:2], second_look(window, estimate))
+    return _with_images(clip[:2], looks.again(TASK, window, estimate)[1])
 
 
 def _with_images(pair: Codes, looked: Tensor) -> Codes:

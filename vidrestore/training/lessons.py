@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidrestore.network import deconvolve, looks
+from vidrestore.network import looks
 from vidrestore.network.model import LEVELS, LOOKED_AGAIN, UNKNOWN, RestorationNet
 from vidrestore.network.shelf import first_task
 from vidrestore.timing.fill import CANDIDATES
@@ -179,7 +179,7 @@ class Mixed(Lesson):
 class Deblurring(Mixed):
     """Motion blur, and what a camera adds to it, beside what deconvolution makes of it."""
 
-    candidates = deconvolve.CANDIDATES
+    candidates = looks.CANDIDATES["deblur"]
     full_share = 0.9
 
     def examples(self, clean: Tensor, seed: int) -> Examples:
