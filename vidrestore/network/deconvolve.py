@@ -83,7 +83,8 @@ def stroked(near: Neighbours, light: Image) -> list[Image]:
         One image for each of `STROKES`, (H, W, 3) code values in [0, 1].
     """
     blurred = _Blurred.of(near.within(REACH), light)
-    return [blurred.stroked(shutter, noise) for shutter, noise in STROKES]
+    parts = [spectra(image) for image in blurred.warped]
+    return [blurred.stroked(parts, shutter, noise) for shutter, noise in STROKES]
 
 
 def measured(near: Neighbours, light: Image, estimate: Image) -> list[Image]:
@@ -121,13 +122,13 @@ class _Blurred:
         places = torch.stack([means(field) for field in near.fields.values()], 1)
         return cls(warped, places, _fits(light[near.index], warped))
 
-    def stroked(self, shutter: float, noise: float) -> Image:
-        """All deconvolved together, as if the shutter was open for a share of a frame's time."""
+    def stroked(self, parts: Sequence[Tensor], shutter: float, noise: float) -> Image:
+        """All, given as spectra, deconvolved as if the shutter was open for a share of the time."""
         above = torch.zeros(())
         below = noise * (SIGNAL_FALL * squared_frequency() + LEAST_NOISE)
-        for at, (image, fit) in enumerate(zip(self.warped, self.fits, strict=True)):
+        for at, (part, fit) in enumerate(zip(parts, self.fits, strict=True)):
             blur, weight = _blurs(self._path(at, shutter)), fit[:, None, None]
-            above = above + (weight * blur.conj())[:, None] * spectra(image)
+            above = above + (weight * blur.conj())[:, None] * part
             below = below + weight * blur.abs().square()
         return to_code(joined(above / below[:, None], self.warped[0].shape))
 
